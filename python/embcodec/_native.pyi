@@ -1,26 +1,27 @@
 """The compiled kernels: how `_backends/native.py` calls them.
 
-Every kernel takes its inputs in the order of the public function in `embcodec.kernels`, then its preallocated
-outputs (`*_out`, C-contiguous, written in place), then `threads` (0: the default number) and `isa` (-1: the
-default level, else an index into `levels()`). All arguments are positional. Shapes, dtypes and ranges were
-checked by `embcodec.kernels`; the binding raises only for what it takes a pass over the data to see:
+Every kernel takes its inputs in the order of the public function in `embcodec.kernels`, then its
+preallocated outputs (`*_out`, C-contiguous, written in place), then `threads` (0: the default number) and
+`isa` (-1: the default level, else an index into `levels()`). All arguments are positional. Shapes, dtypes
+and ranges were checked by `embcodec.kernels`; the binding raises only for what it takes a pass over the
+data to see:
 
 * `ValueError("sq_encode: x has a non-finite value in row 12345")`, the lowest such row after conversion to
   float32 (a float64 beyond its range is one), in every kernel with an `x`;
-* `ValueError("topk_decode: indices must ascend and be below 384, row 12 does not")`, the lowest such row, in
-  `topk_decode` and `sparse_topk`.
+* `ValueError("topk_decode: indices must ascend and be below 384, row 12 does not")`, the lowest such row,
+  in `topk_decode` and `sparse_topk`.
 
 Arrays:
 
 * `x` (n, d): any strides, also zero and negative; elements aligned. `dtype` says what it holds: 0 float32,
   1 float16, 2 bfloat16 (passed as a uint16 view), 3 float64.
-* `codes` (n, code_size) uint8, `indices` and `values` (n, k): the items of a row are contiguous, rows may be any
-  stride apart, also negative.
-* everything else (parameters, `queries`, `mask`) is C-contiguous. `mask` is uint8 (n,), non-zero where the row may
-  be returned, or None.
+* `codes` (n, code_size) uint8, `indices` and `values` (n, k): the items of a row are contiguous, rows may
+  be any stride apart, also negative.
+* everything else (parameters, `queries`, `mask`) is C-contiguous. `mask` is uint8 (n,), non-zero where the
+  row may be returned, or None.
 
-`metric` is 0 ip, 1 l2, 2 cosine. `order` is 0 msb, 1 lsb. A score that is NaN (infinity minus infinity after an
-overflow) becomes -inf; a row of score -inf still comes before the filler (id -1, score -inf).
+`metric` is 0 ip, 1 l2, 2 cosine. `order` is 0 msb, 1 lsb. A score that is NaN (infinity minus infinity
+after an overflow) becomes -inf; a row of score -inf still comes before the filler (id -1, score -inf).
 """
 
 from typing import Any
@@ -78,7 +79,7 @@ def rowsq_encode(
     /,
 ) -> None: ...
 def rowsq_decode(
-    codes: _U8, scale: _F32, offset: _F32, bits: int, x_out: _F32, threads: int, isa: int, /
+    codes: _U8, scale: _F32, offset: _F32, d: int, bits: int, x_out: _F32, threads: int, isa: int, /
 ) -> None: ...
 def rowsq_topk(
     codes: _U8,
@@ -96,8 +97,8 @@ def rowsq_topk(
     /,
 ) -> None: ...
 
-# A scan cannot afford a look at every value: only a row whose score is not finite is looked at for non-finite
-# values. Rows that the mask leaves out are not looked at.
+# A scan cannot afford a look at every value: only a row whose score is not finite is looked at for non-
+# finite values. Rows that the mask leaves out are not looked at.
 def flat_topk(
     x: _Any,
     dtype: int,
@@ -117,7 +118,7 @@ def bits_encode(
     x: _Any, dtype: int, threshold: _F32, order: int, codes_out: _U8, threads: int, isa: int, /
 ) -> None: ...
 def bits_decode(
-    codes: _U8, low: _F32, high: _F32, order: int, x_out: _F32, threads: int, isa: int, /
+    codes: _U8, d: int, low: _F32, high: _F32, order: int, x_out: _F32, threads: int, isa: int, /
 ) -> None: ...
 def hamming_topk(
     codes: _U8,
@@ -146,20 +147,24 @@ def bits_topk(
     /,
 ) -> None: ...
 
-# rotation: x (n, d), signs (size,) of +1 and -1, size an allowed one >= d. Either way x is padded with +0.0 to size
-# first, and the padding is multiplied by signs like the rest (so it may become -0.0).
+# rotation: x (n, d), signs (size,) of +1 and -1, size an allowed one >= d. Either way x is padded with
+# +0.0 to size first, and the padding is multiplied by signs like the rest (so it may become -0.0).
+# H12 and H20, by row, bit j set where column j is +1 (Paley's second construction, symmetric):
+# FFD 554 C37 691 0DF A45 373 919 DC3 469 70F 1A5
+# FFFFD 55554 0C3F7 A6951 30CDF 9A645 C307F 69A15 0FD0F A54A5
+# 33733 99199 C1FC3 68569 F430F 529A5 DCC33 46699 7F0C3 15A69
 def hadamard_rotate(
     x: _Any, dtype: int, signs: _F32, inverse: bool, x_out: _F32, threads: int, isa: int, /
 ) -> None: ...
 
-# cluster: codebook float32 (k, d). kmeans_fit returns the inertia, a float64 sum of (x - c)^2 taken directly.
-# Initial codewords are rows perm[0:k] of a partial Fisher-Yates shuffle: perm = 0..n-1; for i in 0..k-1:
-# j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64 started at `seed`
-# (s += 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) * 0x94D049BB133111EB;
-# z ^ z >> 31). Then up to `iterations` times: assign; stop if no id changed; replace each codeword by the mean of its
-# rows (float64 in row order, then float32); each empty cluster, by ascending id, becomes the not yet taken row
-# farthest from the codeword it was assigned to (before this update; ties to the lower row). Unless it stopped, rows
-# are assigned once more at the end.
+# cluster: codebook float32 (k, d). kmeans_fit returns the inertia, a float64 sum of (x - c)^2 taken
+# directly. Initial codewords are rows perm[0:k] of a partial Fisher-Yates shuffle: perm = 0..n-1; for i in
+# 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64 started at `seed` (s +=
+# 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
+# 0x94D049BB133111EB; z ^ z >> 31). Then up to `iterations` times: assign; stop if no id changed; replace
+# each codeword by the mean of its rows (float64 in row order, then float32); each empty cluster, by
+# ascending id, becomes the not yet taken row farthest from the codeword it was assigned to (before this
+# update; ties to the lower row). Unless it stopped, rows are assigned once more at the end.
 def kmeans_fit(
     x: _Any,
     dtype: int,
@@ -174,11 +179,14 @@ def kmeans_fit(
 ) -> float: ...
 def vq_encode(x: _Any, dtype: int, codebook: _F32, ids_out: _I32, threads: int, isa: int, /) -> None: ...
 
-# pq: codebooks float32 (m, ksub, dsub), ksub 16 or 256, code_size = ceil(m * bits / 8). pq_fit is kmeans_fit of
-# subspace i with seed + i (modulo 2**64). pq_tables of cosine are those of ip; |q| in pq_topk is sqrt(dot16(q, q)).
+# pq: codebooks float32 (m, ksub, dsub), ksub 16 or 256, code_size = ceil(m * bits / 8). pq_fit is
+# kmeans_fit of subspace i with seed + i (modulo 2**64). pq_tables of cosine are those of ip; |q| in
+# pq_topk is sqrt(dot16(q, q)).
 def pq_fit(
     x: _Any,
     dtype: int,
+    m: int,
+    bits: int,
     iterations: int,
     seed: int,
     codebooks_out: _F32,
@@ -205,12 +213,12 @@ def pq_topk(
     /,
 ) -> None: ...
 
-# sparse: indices uint16 where d <= 65536, else uint32; in each row strictly ascending and below d. values float32.
-# d is that of x_out and of queries. l2 is -((qq - 2*ip) + vv).
+# sparse: indices uint16 where d <= 65536, else uint32; in each row strictly ascending and below d. values
+# float32. d is that of x_out and of queries. l2 is -((qq - 2*ip) + vv).
 def topk_encode(
     x: _Any, dtype: int, k: int, indices_out: _Any, values_out: _F32, threads: int, isa: int, /
 ) -> None: ...
-def topk_decode(indices: _Any, values: _F32, x_out: _F32, threads: int, isa: int, /) -> None: ...
+def topk_decode(indices: _Any, values: _F32, d: int, x_out: _F32, threads: int, isa: int, /) -> None: ...
 def sparse_topk(
     indices: _Any,
     values: _F32,
