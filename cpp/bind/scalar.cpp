@@ -1,0 +1,101 @@
+#include "bind.h"
+
+#include <vector>
+
+namespace embcodec {
+namespace {
+
+std::vector<float> inverse_of(const F32& step) {
+  std::vector<float> inverse(static_cast<size_t>(step.size()));
+  std::transform(step.data(), step.data() + step.size(), inverse.begin(),
+                 [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
+  return inverse;
+}
+
+void sq_encode(const py::array& x, int dtype, const F32& lo, const F32& step, int bits, U8 codes, int threads,
+               int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Rows rows = rows_of(x, dtype);
+  const std::vector<float> inverse = inverse_of(step);
+  const SqParams params = {lo.data(), step.data(), inverse.data(), rows.d, bits};
+  const CodesOut out = codes_out(codes);
+  encode_rows("sq_encode", rows.n, threads, row_scratch(rows.d),
+              [&](Range r, float* scratch) { return kernels.sq_encode(rows, params, out, r, scratch); });
+}
+
+void sq_decode(const py::array& codes, const F32& lo, const F32& step, int bits, F32 x, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
+  float* out = x.mutable_data();
+  decode_rows(from.n, threads, row_scratch(params.d),
+              [&](Range r, float* scratch) { kernels.sq_decode(from, params, out, r, scratch); });
+}
+
+void sq_topk(const py::array& codes, const F32& lo, const F32& step, const F32& queries, int k, int bits, int metric,
+             const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
+  topk_rows("sq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+              kernels.sq_topk(from, params, scan, rows, part, scratch);
+              return kAllFinite;
+            });
+}
+
+void rowsq_encode(const py::array& x, int dtype, int bits, U8 codes, F32 scale, F32 offset, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Rows rows = rows_of(x, dtype);
+  const CodesOut out = codes_out(codes);
+  float *scales = scale.mutable_data(), *offsets = offset.mutable_data();
+  encode_rows("rowsq_encode", rows.n, threads, row_scratch(rows.d), [&](Range r, float* scratch) {
+    return kernels.rowsq_encode(rows, bits, out, scales, offsets, r, scratch);
+  });
+}
+
+void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, int bits, F32 x, int threads,
+                  int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const RowSqParams params = {scale.data(), offset.data(), x.shape(1), bits};
+  float* out = x.mutable_data();
+  decode_rows(from.n, threads, row_scratch(params.d),
+              [&](Range r, float* scratch) { kernels.rowsq_decode(from, params, out, r, scratch); });
+}
+
+void rowsq_topk(const py::array& codes, const F32& scale, const F32& offset, const F32& queries, int k, int bits,
+                int metric, const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const RowSqParams params = {scale.data(), offset.data(), queries.shape(1), bits};
+  topk_rows("rowsq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+              kernels.rowsq_topk(from, params, scan, rows, part, scratch);
+              return kAllFinite;
+            });
+}
+
+void flat_topk(const py::array& x, int dtype, const F32& queries, int k, int metric, const Mask& mask, F32 scores,
+               I64 ids, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Rows from = rows_of(x, dtype);
+  topk_rows("flat_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(from.d),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+              return kernels.flat_topk(from, scan, rows, part, scratch);
+            });
+}
+
+}  // namespace
+
+void register_scalar(py::module_& m) {
+  m.def("sq_encode", &sq_encode);
+  m.def("sq_decode", &sq_decode);
+  m.def("sq_topk", &sq_topk);
+  m.def("rowsq_encode", &rowsq_encode);
+  m.def("rowsq_decode", &rowsq_decode);
+  m.def("rowsq_topk", &rowsq_topk);
+  m.def("flat_topk", &flat_topk);
+}
+
+}  // namespace embcodec

@@ -1,0 +1,148 @@
+// The scan behind every top-k over decoded rows: decode a block of rows, score it against a tile of queries, keep the
+// best. The score of a row does not depend on the level, the tile or the number of threads (the numeric contract):
+// 16 lanes summed in order of dimension, then halved.
+#pragma once
+#include "../row/order.h"
+#include "rows.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+// Replaces the worst of the heap, which is at its root.
+inline void heap_replace(uint64_t* heap, int32_t size, uint64_t key) {
+  int32_t at = 0;
+  for (int32_t child = 1; child < size; child = 2 * at + 1) {
+    if (child + 1 < size && heap[child + 1] < heap[child]) ++child;
+    if (key <= heap[child]) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = key;
+}
+
+inline void heap_insert(uint64_t* heap, int32_t size, uint64_t key) {  // into a heap of `size`, which grows by one
+  int32_t at = size;
+  while (at > 0 && heap[(at - 1) / 2] > key) {
+    heap[at] = heap[(at - 1) / 2];
+    at = (at - 1) / 2;
+  }
+  heap[at] = key;
+}
+
+// Rows must come in ascending order: an equal score then never displaces a kept one.
+EMB_OP void keep(TopK& best, float score, int64_t row) {
+  score = score == score ? score + 0.0f : -__builtin_inff();  // no NaN, no -0.0
+  if (best.count == best.k && !(score > best.floor)) return;
+  if (best.count < best.k)
+    heap_insert(best.keys, best.count++, order_key(score, row));
+  else
+    heap_replace(best.keys, best.k, order_key(score, row));
+  if (best.count == best.k) best.floor = key_score(best.keys[0]);
+}
+
+inline float dot16(const float* a, const float* b, int64_t padded) {
+  f32x16 sum = splat(0.0f);
+  for (int64_t j = 0; j < padded; j += 16) sum = add(sum, mul(load(a + j), load(b + j)));
+  return reduce_add(sum);
+}
+
+template <bool L2>
+EMB_OP f32x16 accumulate(f32x16 sum, f32x16 q, f32x16 x) {
+  if (L2) {
+    const f32x16 t = sub(q, x);
+    return add(sum, mul(t, t));
+  }
+  return add(sum, mul(q, x));
+}
+
+// R rows x Q queries: Q*R sums in registers, each operand loaded once for the whole tile.
+template <bool L2, int R, int Q>
+EMB_OP void score_tile(const float* const* rows, const float* query, int64_t stride, float* scores) {
+  f32x16 sum[Q][R];
+  for (int q = 0; q < Q; ++q)
+    for (int r = 0; r < R; ++r) sum[q][r] = splat(0.0f);
+  for (int64_t j = 0; j < stride; j += 16) {
+    f32x16 x[R];
+    for (int r = 0; r < R; ++r) x[r] = load(rows[r] + j);
+    for (int q = 0; q < Q; ++q) {
+      const f32x16 y = load(query + q * stride + j);
+      for (int r = 0; r < R; ++r) sum[q][r] = accumulate<L2>(sum[q][r], y, x[r]);
+    }
+  }
+  for (int q = 0; q < Q; ++q)
+    for (int r = 0; r < R; ++r) scores[q * R + r] = reduce_add(sum[q][r]);
+}
+
+// The rows of a block: where each is (decoded or the caller's own), its number, its length for cosine.
+struct Block {
+  const float* rows[64];
+  int64_t ids[64];
+  float norms[64];
+  int count;
+};
+
+EMB_OP float finish(float sum, Metric metric, float query_norm, float row_norm) {
+  if (metric == Metric::ip) return sum;
+  if (metric == Metric::l2) return -sum;
+  const float product = query_norm * row_norm;
+  return product != 0.0f ? sum / product : 0.0f;
+}
+
+template <bool L2, int Q>
+EMB_OP void score_queries(const Scan& s, const Block& block, int64_t q) {
+  const float* query = s.queries.data + q * s.queries.stride;
+  float scores[Q * kTileRows];
+  int i = 0;
+  for (; i + kTileRows <= block.count; i += kTileRows) {
+    score_tile<L2, kTileRows, Q>(block.rows + i, query, s.queries.stride, scores);
+    for (int t = 0; t < Q; ++t)
+      for (int r = 0; r < kTileRows; ++r)
+        keep(s.best[q + t],
+             finish(scores[t * kTileRows + r], s.metric, s.queries.norm[q + t], block.norms[i + r]),
+             block.ids[i + r]);
+  }
+  for (; i < block.count; ++i) {
+    score_tile<L2, 1, Q>(block.rows + i, query, s.queries.stride, scores);
+    for (int t = 0; t < Q; ++t)
+      keep(s.best[q + t], finish(scores[t], s.metric, s.queries.norm[q + t], block.norms[i]), block.ids[i]);
+  }
+}
+
+template <bool L2>
+EMB_OP void score_block(const Scan& s, const Block& block, Range queries) {
+  int64_t q = queries.begin;
+  for (; q + kTileQueries <= queries.end; q += kTileQueries) score_queries<L2, kTileQueries>(s, block, q);
+  for (; q < queries.end; ++q) score_queries<L2, 1>(s, block, q);
+}
+
+// `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
+// elsewhere, or null for a row to refuse, which ends the scan. `scratch`: scan_scratch(d) floats.
+template <class Fetch>
+EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+  const int64_t stride = s.queries.stride;
+  const int64_t fit = scan_block_rows(s.queries.d);
+  const int64_t block_rows = fit < 64 ? fit : 64;
+  Block block;
+  for (int64_t row = rows.begin; row < rows.end;) {
+    block.count = 0;
+    for (; row < rows.end && block.count < block_rows; ++row) {
+      if (s.mask && !s.mask[row]) continue;
+      const float* x = fetch(row, scratch + block.count * stride);
+      if (!x) return row;
+      block.rows[block.count] = x;
+      block.ids[block.count] = row;
+      block.norms[block.count] = s.metric == Metric::cosine ? __builtin_sqrtf(dot16(x, x, stride)) : 0.0f;
+      ++block.count;
+    }
+    if (s.metric == Metric::l2)
+      score_block<true>(s, block, queries);
+    else
+      score_block<false>(s, block, queries);
+  }
+  return kAllFinite;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,42 @@
+// Codes of b bits as one little-endian bit string: value i occupies bits i*b .. i*b+b-1 of the row, the last byte
+// is filled with zeros. For 4 bits: the low nibble first.
+#pragma once
+#include "../core.h"
+
+namespace embcodec {
+namespace {
+
+EMB_HD int64_t packed_size(int64_t d, int bits) { return (d * bits + 7) / 8; }
+
+EMB_HD void pack_bits(const uint8_t* values, int64_t d, int bits, uint8_t* out) {
+  uint32_t held = 0;
+  int count = 0;
+  for (int64_t i = 0; i < d; ++i) {
+    held |= static_cast<uint32_t>(values[i]) << count;
+    count += bits;
+    while (count >= 8) {
+      *out++ = static_cast<uint8_t>(held);
+      held >>= 8;
+      count -= 8;
+    }
+  }
+  if (count > 0) *out = static_cast<uint8_t>(held);
+}
+
+EMB_HD void unpack_bits(const uint8_t* packed, int64_t d, int bits, uint8_t* values) {
+  const uint32_t mask = (1u << bits) - 1u;
+  uint32_t held = 0;
+  int count = 0;
+  for (int64_t i = 0; i < d; ++i) {
+    if (count < bits) {
+      held |= static_cast<uint32_t>(*packed++) << count;
+      count += 8;
+    }
+    values[i] = static_cast<uint8_t>(held & mask);
+    held >>= bits;
+    count -= bits;
+  }
+}
+
+}  // namespace
+}  // namespace embcodec

@@ -1,0 +1,165 @@
+// AVX-512 F, BW, DQ, VL: 16 lanes in one register, masks in mask registers. With EMB_VNNI (the avx512_icl level) the
+// operations that Ice Lake added are used too. EMB_EMULATED compiles the same text over the SIMDe headers, so that
+// its results can be tested on a machine without AVX-512.
+#pragma once
+#if defined(EMB_EMULATED)
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+#else
+#include <immintrin.h>
+#endif
+
+#include "../core.h"
+
+#define EMB_OP inline __attribute__((always_inline))
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int kTileRows = 4, kTileQueries = 4;  // 16 sums of the 32 registers
+
+typedef __m512 f32x16;
+typedef __m512i i32x16;
+typedef __mmask16 mask16;
+
+EMB_OP f32x16 load(const float* p) { return _mm512_loadu_ps(p); }
+EMB_OP void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a); }
+EMB_OP f32x16 splat(float x) { return _mm512_set1_ps(x); }
+EMB_OP i32x16 splat_i32(int32_t x) { return _mm512_set1_epi32(x); }
+
+EMB_OP f32x16 add(f32x16 a, f32x16 b) { return _mm512_add_ps(a, b); }
+EMB_OP f32x16 sub(f32x16 a, f32x16 b) { return _mm512_sub_ps(a, b); }
+EMB_OP f32x16 mul(f32x16 a, f32x16 b) { return _mm512_mul_ps(a, b); }
+EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { return _mm512_fmadd_ps(a, b, c); }
+#if defined(EMB_EMULATED)  // SIMDe's own min and max treat NaN otherwise than the instructions do
+EMB_OP f32x16 min(f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), a); }
+EMB_OP f32x16 max(f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(b, a, _CMP_LT_OQ), a); }
+#else
+EMB_OP f32x16 min(f32x16 a, f32x16 b) { return _mm512_min_ps(a, b); }
+EMB_OP f32x16 max(f32x16 a, f32x16 b) { return _mm512_max_ps(a, b); }
+#endif
+EMB_OP f32x16 abs(f32x16 a) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
+}
+
+EMB_OP mask16 less(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { return _mm512_cmpgt_epi32_mask(b, a); }
+EMB_OP mask16 equal(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+EMB_OP mask16 both(mask16 a, mask16 b) { return static_cast<mask16>(a & b); }
+EMB_OP mask16 either(mask16 a, mask16 b) { return static_cast<mask16>(a | b); }
+EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, m, a); }
+EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { return _mm512_mask_mov_epi32(b, m, a); }
+EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { return _mm512_add_epi32(a, b); }
+
+EMB_OP uint32_t mask_bits(mask16 m) { return m; }
+EMB_OP mask16 mask_of(uint32_t bits) { return static_cast<mask16>(bits); }
+
+EMB_OP __m512i join(__m256i lo, __m256i hi) { return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1); }
+EMB_OP __m256i upper(__m512i a) { return _mm512_extracti64x4_epi64(a, 1); }
+EMB_OP __m256i lower(__m512i a) { return _mm512_castsi512_si256(a); }
+EMB_OP f32x16 join_ps(__m256 lo, __m256 hi) {
+  return _mm512_castsi512_ps(join(_mm256_castps_si256(lo), _mm256_castps_si256(hi)));
+}
+
+EMB_OP void store_i32(int32_t* p, i32x16 a) { _mm512_storeu_si512(p, a); }
+EMB_OP i32x16 load_i32(const int32_t* p) { return _mm512_loadu_si512(p); }
+
+#if defined(EMB_EMULATED)  // what SIMDe 0.7 lacks, by halves
+EMB_OP i32x16 round_to_i32(f32x16 a) {
+  const __m512i bits = _mm512_castps_si512(a);
+  return join(_mm256_cvtps_epi32(_mm256_castsi256_ps(lower(bits))), _mm256_cvtps_epi32(_mm256_castsi256_ps(upper(bits))));
+}
+EMB_OP f32x16 to_f32(i32x16 a) { return join_ps(_mm256_cvtepi32_ps(lower(a)), _mm256_cvtepi32_ps(upper(a))); }
+EMB_OP i32x16 widen_u8(__m128i bytes) {
+  return join(_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes)));
+}
+EMB_OP __m128i narrow_u8(i32x16 a) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lower(a), upper(a)), 0xd8);
+  return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+EMB_OP f32x16 load_f16(const uint16_t* p) {
+  return join_ps(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+                 _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8))));
+}
+EMB_OP f32x16 load_bf16(const uint16_t* p) {
+  const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(join(_mm256_cvtepu16_epi32(a), _mm256_cvtepu16_epi32(b)), 16));
+}
+EMB_OP __m256 narrow_f64(const double* p) {
+  return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
+}
+EMB_OP f32x16 load_f64(const double* p) { return join_ps(narrow_f64(p), narrow_f64(p + 8)); }
+EMB_OP f32x16 gather(const float* base, i32x16 index) {
+  return join_ps(_mm256_i32gather_ps(base, lower(index), 4), _mm256_i32gather_ps(base, upper(index), 4));
+}
+#else
+EMB_OP i32x16 round_to_i32(f32x16 a) { return _mm512_cvtps_epi32(a); }
+EMB_OP f32x16 to_f32(i32x16 a) { return _mm512_cvtepi32_ps(a); }
+EMB_OP i32x16 widen_u8(__m128i bytes) { return _mm512_cvtepu8_epi32(bytes); }
+EMB_OP __m128i narrow_u8(i32x16 a) { return _mm512_cvtepi32_epi8(a); }
+EMB_OP f32x16 load_f16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+EMB_OP f32x16 load_bf16(const uint16_t* p) {
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+}
+EMB_OP f32x16 load_f64(const double* p) {
+  return join_ps(_mm512_cvtpd_ps(_mm512_loadu_pd(p)), _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8)));
+}
+EMB_OP f32x16 gather(const float* base, i32x16 index) { return _mm512_i32gather_ps(index, base, 4); }
+#endif
+
+EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+EMB_OP void store_u8(uint8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_u8(a)); }
+// Pairs of bytes (e, o) to e + 16*o: maddubs multiplies by (1, 16) and adds, giving 8 words, packed to 8 bytes.
+EMB_OP void store_u4(uint8_t* p, i32x16 a) {
+  const __m128i words = _mm_maddubs_epi16(narrow_u8(a), _mm_set1_epi16(0x1001));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+EMB_OP i32x16 load_u4(const uint8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), low = _mm_set1_epi8(15);
+  return widen_u8(_mm_unpacklo_epi8(_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16(bytes, 4), low)));
+}
+
+// One step of the fixed tree for sums, and the same shape for the extremes: 16 -> 8 -> 4 -> 2 -> 1.
+#define EMB_REDUCE(OP)                                                                                       \
+  const __m512i bits = _mm512_castps_si512(a);                                                               \
+  const __m256 eight = _mm256_##OP##_ps(_mm256_castsi256_ps(lower(bits)), _mm256_castsi256_ps(upper(bits))); \
+  const __m128 four = _mm_##OP##_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));         \
+  const __m128 two = _mm_##OP##_ps(four, _mm_movehl_ps(four, four));                                         \
+  return _mm_cvtss_f32(_mm_##OP##_ss(two, _mm_movehdup_ps(two)));
+EMB_OP float reduce_add(f32x16 a) { EMB_REDUCE(add) }
+EMB_OP float reduce_min(f32x16 a) { EMB_REDUCE(min) }
+EMB_OP float reduce_max(f32x16 a) { EMB_REDUCE(max) }
+#undef EMB_REDUCE
+
+EMB_OP bool all_finite(f32x16 a) {
+  const __m512i e = _mm512_set1_epi32(0x7f800000);
+  return _mm512_cmpeq_epi32_mask(_mm512_and_si512(_mm512_castps_si512(a), e), e) == 0;
+}
+EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
+  int64_t count = 0;
+#if defined(EMB_VNNI) && !defined(EMB_EMULATED)
+  for (; bytes >= 64; a += 64, b += 64, bytes -= 64) {
+    const __m512i differ = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
+    count += _mm512_reduce_add_epi64(_mm512_popcnt_epi64(differ));
+  }
+#endif
+  for (; bytes >= 8; a += 8, b += 8, bytes -= 8) {
+    uint64_t x, y;
+    __builtin_memcpy(&x, a, 8);
+    __builtin_memcpy(&y, b, 8);
+    count += __builtin_popcountll(x ^ y);
+  }
+  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
+  return count;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,148 @@
+// AArch64 NEON: 16 lanes as four 128-bit registers.
+#pragma once
+#include <arm_neon.h>
+
+#include "../core.h"
+
+#define EMB_OP inline __attribute__((always_inline))
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int kTileRows = 2, kTileQueries = 2;
+
+struct f32x16 {
+  float32x4_t v[4];
+};
+struct i32x16 {
+  int32x4_t v[4];
+};
+struct mask16 {
+  uint32x4_t v[4];
+};
+
+#define EMB_LANES(TYPE, EXPR)                  \
+  TYPE r;                                      \
+  for (int i = 0; i < 4; ++i) r.v[i] = (EXPR); \
+  return r;
+
+EMB_OP f32x16 load(const float* p) { EMB_LANES(f32x16, vld1q_f32(p + 4 * i)) }
+EMB_OP void store(float* p, f32x16 a) {
+  for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
+}
+EMB_OP f32x16 splat(float x) { EMB_LANES(f32x16, vdupq_n_f32(x)) }
+EMB_OP i32x16 splat_i32(int32_t x) { EMB_LANES(i32x16, vdupq_n_s32(x)) }
+
+EMB_OP f32x16 add(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vaddq_f32(a.v[i], b.v[i])) }
+EMB_OP f32x16 sub(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vsubq_f32(a.v[i], b.v[i])) }
+EMB_OP f32x16 mul(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vmulq_f32(a.v[i], b.v[i])) }
+EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i])) }
+// vminq and vmaxq return NaN for NaN; the contract wants the second operand.
+EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])) }
+EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])) }
+EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, vabsq_f32(a.v[i])) }
+
+EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, vcltq_f32(a.v[i], b.v[i])) }
+EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, vcltq_s32(a.v[i], b.v[i])) }
+EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, vceqq_f32(a.v[i], b.v[i])) }
+EMB_OP mask16 both(mask16 a, mask16 b) { EMB_LANES(mask16, vandq_u32(a.v[i], b.v[i])) }
+EMB_OP mask16 either(mask16 a, mask16 b) { EMB_LANES(mask16, vorrq_u32(a.v[i], b.v[i])) }
+EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(m.v[i], a.v[i], b.v[i])) }
+EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { EMB_LANES(i32x16, vbslq_s32(m.v[i], a.v[i], b.v[i])) }
+EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { EMB_LANES(i32x16, vaddq_s32(a.v[i], b.v[i])) }
+
+EMB_OP uint32_t mask_bits(mask16 m) {
+  const uint32_t weights[4] = {1, 2, 4, 8};
+  const uint32x4_t w = vld1q_u32(weights);
+  uint32_t bits = 0;
+  for (int i = 0; i < 4; ++i) bits |= vaddvq_u32(vandq_u32(m.v[i], w)) << (4 * i);
+  return bits;
+}
+EMB_OP mask16 mask_of(uint32_t bits) {
+  const uint32_t weights[4] = {1, 2, 4, 8};
+  const uint32x4_t w = vld1q_u32(weights);
+  EMB_LANES(mask16, vtstq_u32(vdupq_n_u32(bits >> (4 * i)), w))
+}
+
+EMB_OP i32x16 round_to_i32(f32x16 a) { EMB_LANES(i32x16, vcvtnq_s32_f32(a.v[i])) }
+EMB_OP f32x16 to_f32(i32x16 a) { EMB_LANES(f32x16, vcvtq_f32_s32(a.v[i])) }
+
+EMB_OP void store_i32(int32_t* p, i32x16 a) {
+  for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, a.v[i]);
+}
+EMB_OP i32x16 load_i32(const int32_t* p) { EMB_LANES(i32x16, vld1q_s32(p + 4 * i)) }
+
+EMB_OP i32x16 widen_u8(uint8x16_t bytes) {
+  const uint16x8_t lo = vmovl_u8(vget_low_u8(bytes)), hi = vmovl_u8(vget_high_u8(bytes));
+  i32x16 r;
+  r.v[0] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(lo)));
+  r.v[1] = vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(lo)));
+  r.v[2] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(hi)));
+  r.v[3] = vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(hi)));
+  return r;
+}
+EMB_OP uint8x16_t narrow_u8(i32x16 a) {
+  const uint16x8_t lo = vcombine_u16(vqmovun_s32(a.v[0]), vqmovun_s32(a.v[1]));
+  const uint16x8_t hi = vcombine_u16(vqmovun_s32(a.v[2]), vqmovun_s32(a.v[3]));
+  return vcombine_u8(vqmovn_u16(lo), vqmovn_u16(hi));
+}
+EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(vld1q_u8(p)); }
+EMB_OP void store_u8(uint8_t* p, i32x16 a) { vst1q_u8(p, narrow_u8(a)); }
+// Bytes (e, o) seen as a word are e + 256*o: e | o << 4 is the word or-ed with itself shifted right by 4, low byte.
+EMB_OP void store_u4(uint8_t* p, i32x16 a) {
+  const uint16x8_t words = vreinterpretq_u16_u8(narrow_u8(a));
+  vst1_u8(p, vmovn_u16(vorrq_u16(words, vshrq_n_u16(words, 4))));
+}
+EMB_OP i32x16 load_u4(const uint8_t* p) {
+  const uint8x8_t bytes = vld1_u8(p);
+  const uint8x8x2_t pairs = vzip_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
+  return widen_u8(vcombine_u8(pairs.val[0], pairs.val[1]));
+}
+EMB_OP f32x16 load_f16(const uint16_t* p) {
+  EMB_LANES(f32x16, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))))
+}
+EMB_OP f32x16 load_bf16(const uint16_t* p) {
+  EMB_LANES(f32x16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)))
+}
+EMB_OP f32x16 load_f64(const double* p) {
+  EMB_LANES(f32x16, vcombine_f32(vcvt_f32_f64(vld1q_f64(p + 4 * i)), vcvt_f32_f64(vld1q_f64(p + 4 * i + 2))))
+}
+EMB_OP f32x16 gather(const float* base, i32x16 index) {
+  int32_t at[16];
+  float values[16];
+  store_i32(at, index);
+  for (int i = 0; i < 16; ++i) values[i] = base[at[i]];
+  return load(values);
+}
+
+#undef EMB_LANES
+
+EMB_OP float reduce_add(f32x16 a) {
+  const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+  const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+EMB_OP float reduce_min(f32x16 a) {
+  return vminvq_f32(vminq_f32(vminq_f32(a.v[0], a.v[1]), vminq_f32(a.v[2], a.v[3])));
+}
+EMB_OP float reduce_max(f32x16 a) {
+  return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.v[0], a.v[1]), vmaxq_f32(a.v[2], a.v[3])));
+}
+EMB_OP bool all_finite(f32x16 a) {
+  const uint32x4_t e = vdupq_n_u32(0x7f800000);
+  uint32x4_t bad = vdupq_n_u32(0);
+  for (int i = 0; i < 4; ++i) bad = vorrq_u32(bad, vceqq_u32(vandq_u32(vreinterpretq_u32_f32(a.v[i]), e), e));
+  return vmaxvq_u32(bad) == 0;
+}
+EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
+  int64_t count = 0;
+  for (; bytes >= 16; a += 16, b += 16, bytes -= 16)
+    count += vaddlvq_u8(vcntq_u8(veorq_u8(vld1q_u8(a), vld1q_u8(b))));
+  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
+  return count;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,168 @@
+// The portable level: 16 lanes as four 128-bit vectors of the compiler's own, which it maps to whatever the target
+// has. It defines what every other level's operations mean, so it is also the level that the others are tested against.
+#pragma once
+#include "../row/halves.h"
+
+#define EMB_OP inline __attribute__((always_inline))
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int kTileRows = 2, kTileQueries = 2;  // accumulators of a scan's tile that fit the registers
+
+typedef float f32x4 __attribute__((vector_size(16)));
+typedef int32_t i32x4 __attribute__((vector_size(16)));
+
+struct f32x16 {
+  f32x4 v[4];
+};
+struct i32x16 {
+  i32x4 v[4];
+};
+struct mask16 {  // all ones in a lane that is set
+  i32x4 v[4];
+};
+
+EMB_OP f32x16 load(const float* p) {
+  f32x16 r;
+  __builtin_memcpy(&r, p, 64);
+  return r;
+}
+EMB_OP void store(float* p, f32x16 a) { __builtin_memcpy(p, &a, 64); }
+EMB_OP f32x16 splat(float x) {
+  f32x16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = f32x4{x, x, x, x};
+  return r;
+}
+EMB_OP i32x16 splat_i32(int32_t x) {
+  i32x16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = i32x4{x, x, x, x};
+  return r;
+}
+
+#define EMB_LANES(TYPE, EXPR)                  \
+  TYPE r;                                      \
+  for (int i = 0; i < 4; ++i) r.v[i] = (EXPR); \
+  return r;
+
+EMB_OP f32x16 add(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] + b.v[i]) }
+EMB_OP f32x16 sub(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] - b.v[i]) }
+EMB_OP f32x16 mul(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] * b.v[i]) }
+// a*b + c with at least the accuracy of two roundings; fused where the level has it (assignments only).
+EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { EMB_LANES(f32x16, a.v[i] * b.v[i] + c.v[i]) }
+// The second operand where the comparison fails, so NaN in `a` gives `b`.
+EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i]) }
+EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]) }
+EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, (f32x4)((i32x4)a.v[i] & 0x7fffffff)) }
+
+EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
+EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
+EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] == b.v[i]) }
+EMB_OP mask16 both(mask16 a, mask16 b) { EMB_LANES(mask16, a.v[i] & b.v[i]) }
+EMB_OP mask16 either(mask16 a, mask16 b) { EMB_LANES(mask16, a.v[i] | b.v[i]) }
+EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) {
+  EMB_LANES(f32x16, (f32x4)((m.v[i] & (i32x4)a.v[i]) | (~m.v[i] & (i32x4)b.v[i])))
+}
+EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { EMB_LANES(i32x16, (m.v[i] & a.v[i]) | (~m.v[i] & b.v[i])) }
+EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { EMB_LANES(i32x16, a.v[i] + b.v[i]) }
+
+EMB_OP uint32_t mask_bits(mask16 m) {  // lane i to bit i
+  uint32_t bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= (m.v[i / 4][i % 4] & 1u) << i;
+  return bits;
+}
+EMB_OP mask16 mask_of(uint32_t bits) {  // bit i to lane i
+  mask16 m;
+  for (int i = 0; i < 4; ++i) {
+    const i32x4 b = {static_cast<int32_t>(bits >> (4 * i)), static_cast<int32_t>(bits >> (4 * i)),
+                     static_cast<int32_t>(bits >> (4 * i)), static_cast<int32_t>(bits >> (4 * i))};
+    m.v[i] = (b & i32x4{1, 2, 4, 8}) != 0;
+  }
+  return m;
+}
+
+// Nearest integer, ties to even, of values below 2^22 in magnitude: the addition moves the fraction out of the mantissa.
+EMB_OP i32x16 round_to_i32(f32x16 a) { EMB_LANES(i32x16, (i32x4)(a.v[i] + 12582912.0f) - 0x4b400000) }
+EMB_OP f32x16 to_f32(i32x16 a) { EMB_LANES(f32x16, __builtin_convertvector(a.v[i], f32x4)) }
+
+#undef EMB_LANES
+
+EMB_OP void store_i32(int32_t* p, i32x16 a) { __builtin_memcpy(p, &a, 64); }
+EMB_OP i32x16 load_i32(const int32_t* p) {
+  i32x16 r;
+  __builtin_memcpy(&r, p, 64);
+  return r;
+}
+EMB_OP i32x16 load_u8(const uint8_t* p) {
+  i32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i];
+  return r;
+}
+EMB_OP void store_u8(uint8_t* p, i32x16 a) {  // lanes are 0..255
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<uint8_t>(a.v[i / 4][i % 4]);
+}
+EMB_OP void store_u4(uint8_t* p, i32x16 a) {  // lanes are 0..15; 8 bytes, the even lane in the low nibble
+  for (int i = 0; i < 8; ++i) p[i] = static_cast<uint8_t>(a.v[i / 2][2 * i % 4] | a.v[i / 2][2 * i % 4 + 1] << 4);
+}
+EMB_OP i32x16 load_u4(const uint8_t* p) {
+  i32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i / 2] >> (4 * (i % 2)) & 15;
+  return r;
+}
+EMB_OP f32x16 load_f16(const uint16_t* p) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_f16(p[i]);
+  return r;
+}
+EMB_OP f32x16 load_bf16(const uint16_t* p) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_bf16(p[i]);
+  return r;
+}
+EMB_OP f32x16 load_f64(const double* p) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = static_cast<float>(p[i]);
+  return r;
+}
+EMB_OP f32x16 gather(const float* base, i32x16 index) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = base[index.v[i / 4][i % 4]];
+  return r;
+}
+
+// The sum in the order that the numeric contract fixes: halves added lane by lane, 16 to 8 to 4 to 2 to 1.
+EMB_OP float reduce_add(f32x16 a) {
+  const f32x4 s = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+  return (s[0] + s[2]) + (s[1] + s[3]);
+}
+EMB_OP float reduce_min(f32x16 a) {
+  float r = a.v[0][0];
+  for (int i = 1; i < 16; ++i) r = a.v[i / 4][i % 4] < r ? a.v[i / 4][i % 4] : r;
+  return r;
+}
+EMB_OP float reduce_max(f32x16 a) {
+  float r = a.v[0][0];
+  for (int i = 1; i < 16; ++i) r = a.v[i / 4][i % 4] > r ? a.v[i / 4][i % 4] : r;
+  return r;
+}
+EMB_OP bool all_finite(f32x16 a) {
+  i32x4 bad = {0, 0, 0, 0};
+  for (int i = 0; i < 4; ++i) bad |= ((i32x4)a.v[i] & 0x7f800000) == 0x7f800000;
+  return (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
+}
+EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
+  int64_t count = 0;
+  for (; bytes >= 8; a += 8, b += 8, bytes -= 8) {
+    uint64_t x, y;
+    __builtin_memcpy(&x, a, 8);
+    __builtin_memcpy(&y, b, 8);
+    count += __builtin_popcountll(x ^ y);
+  }
+  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
+  return count;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
