@@ -1,0 +1,144 @@
+"""What a stage is: a transform (vector to vector) or a coder (vector to code)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .rows import F32, U8, Bools, Floats
+from .scan import Hits, topk_decoded
+
+
+class NotFittedError(ValueError, AttributeError):
+    """The codec was asked for something that only a fitted codec has."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a fitted stage holds under a name, and what a file must hold there: shape, dtype and range."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    low: float = -np.inf
+    high: float = np.inf
+
+    def check(self, name: str, value: npt.NDArray[Any]) -> None:
+        """Raise a ValueError if `value` is anything else."""
+        if value.dtype != np.dtype(self.dtype) or value.shape != self.shape:
+            expected = f"{self.dtype} {self.shape}"
+            raise ValueError(f"tensor {name} must be {expected}, got {value.dtype} {value.shape}")
+        if not (np.isfinite(value).all() and (value >= self.low).all() and (value <= self.high).all()):
+            raise ValueError(f"tensor {name} must be finite and in [{self.low}, {self.high}]")
+
+
+class Stage(ABC):
+    """One step of a spec. A subclass sets `pattern` and `forms`; its constructor takes the pattern's groups.
+
+    Attributes:
+        pattern: a regular expression of the whole stage, one spelling for each meaning.
+        forms: how it is written, for messages.
+        text: the stage as the spec has it.
+        d: the number of dimensions it takes, once fitted.
+    """
+
+    pattern: ClassVar[str]
+    forms: ClassVar[tuple[str, ...]]
+    d: int
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def fit(self, x: F32, queries: F32 | None, seed: int) -> None:
+        """Fit on the sample x (n, d), n >= 1, and on queries (nq, d) if there are any."""
+        self.layout(x.shape[1])  # refuses a d that this stage cannot take, before any work
+        self.d = x.shape[1]
+        self.learn(x, queries, seed)
+
+    def learn(self, x: F32, queries: F32 | None, seed: int) -> None:  # noqa: B027 (most stages learn nothing)
+        """Set the tensors of `layout` as attributes."""
+
+    def layout(self, d: int) -> dict[str, Tensor]:
+        """The tensors it holds once fitted on d dimensions; ValueError if it cannot take d dimensions."""
+        return {}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What was fitted."""
+        return {name: getattr(self, name) for name in self.layout(self.d)}
+
+    def from_tensors(self, d: int, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take what `tensors` returned; ValueError if it is not that."""
+        layout = self.layout(d)
+        if tensors.keys() != layout.keys():
+            raise ValueError(f"{self.text} must hold tensors {sorted(layout)}, got {sorted(tensors)}")
+        for name, tensor in layout.items():
+            tensor.check(f"{self.text}.{name}", tensors[name])
+            setattr(self, name, tensors[name])
+        self.d = d
+
+
+class Transform(Stage):
+    """A vector to a vector z, and back by an affine map x = A z + offset.
+
+    The map back is what a scan needs: q.x = (A'q).z + q.offset, and where A keeps distances
+    |q - x|^2 = |A'(q - offset) - z|^2 + a term of q alone. See `scan.fold`.
+    """
+
+    @property
+    def isometric(self) -> bool:
+        """Whether A keeps distances: A'A is the identity."""
+        return True
+
+    @property
+    def offset(self) -> F32 | None:
+        """What the way back adds, (d,); None for nothing."""
+        return None
+
+    @abstractmethod
+    def out_dim(self, d: int) -> int:
+        """The dimensions of z."""
+
+    @abstractmethod
+    def forward(self, x: F32) -> F32:
+        """X (n, d) to z (n, out_dim), row by row."""
+
+    @abstractmethod
+    def inverse(self, z: F32) -> F32:
+        """A z + offset, (n, d)."""
+
+    @abstractmethod
+    def adjoint(self, q: F32) -> F32:
+        """A'q, (nq, out_dim)."""
+
+
+class Coder(Stage):
+    """A vector to a code of `code_size` bytes."""
+
+    @abstractmethod
+    def code_size(self, d: int) -> int:
+        """Bytes of a row of d dimensions."""
+
+    @abstractmethod
+    def encode(self, x: Floats, out: U8) -> None:
+        """Write the codes of x (n, d), of any of the four dtypes, to `out` (n, code_size), C-contiguous.
+
+        Raises:
+            ValueError: a value of x is not finite.
+        """
+
+    @abstractmethod
+    def decode(self, codes: U8) -> F32:
+        """Codes (n, code_size) to the rows they stand for, (n, d)."""
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        """The k best rows for each query: scores float32 (nq, k) of the decoded rows, and ids int64 (nq, k).
+
+        This one decodes block by block; a coder with a scan of its own overrides it.
+        """
+        return topk_decoded(self.decode, codes, 4 * self.d, queries, k, metric, mask, threads)

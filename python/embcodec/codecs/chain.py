@@ -1,0 +1,102 @@
+"""The stages of a spec, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Stage, Transform
+from .rows import F32, U8, Bools, blocks
+from .sample import stage_seed
+from .scan import Hits, fold, topk_decoded
+from .spec import parse_spec
+
+
+class Chain:
+    """Transforms, then a coder. It trusts its arguments: `Codec` checks them."""
+
+    def __init__(self, spec: str) -> None:
+        self.transforms, self.coder = parse_spec(spec)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them, in order."""
+        return (*self.transforms, self.coder)
+
+    @property
+    def spec(self) -> str:
+        """The spec in its canonical spelling."""
+        return ",".join(stage.text for stage in self.stages)
+
+    def dims(self, d: int) -> list[int]:
+        """The dimensions before each stage, the coder's last; ValueError if a stage cannot take them."""
+        dims = [d]
+        for stage in self.transforms:
+            dims.append(stage.out_dim(dims[-1]))
+        return dims
+
+    def code_size(self, d: int) -> int:
+        """Bytes of the code of a row of d dimensions."""
+        return self.coder.code_size(self.dims(d)[-1])
+
+    def fit(self, x: F32, queries: F32 | None, seed: int) -> None:
+        """Fit each stage on what the stages before it make of the sample and the queries."""
+        self.code_size(x.shape[1])  # refuses a d that does not fit before any work
+        for index, stage in enumerate(self.transforms):
+            stage.fit(x, queries, stage_seed(seed, index))
+            x = _forward(stage, x)
+            queries = None if queries is None else stage.forward(queries)
+        self.coder.fit(x, queries, stage_seed(seed, len(self.transforms)))
+
+    def forward(self, x: F32) -> F32:
+        """A block of rows through the transforms."""
+        for stage in self.transforms:
+            x = stage.forward(x)
+        return x
+
+    def decode(self, codes: U8) -> F32:
+        """A block of codes back to rows."""
+        x = self.coder.decode(codes)
+        for stage in reversed(self.transforms):
+            x = stage.inverse(x)
+        return x
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        """The k best decoded rows: by the coder's own scan where the transforms fold into the queries."""
+        folded = fold(self.transforms, queries, metric)
+        if folded is None:
+            row_bytes = 4 * max(self.dims(queries.shape[1]))
+            return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
+        return folded.unfold(self.coder.search(codes, folded.queries, k, metric, mask, threads))
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """What was fitted, as `<stage index>.<name>`."""
+        return {
+            f"{index}.{name}": tensor
+            for index, stage in enumerate(self.stages)
+            for name, tensor in stage.tensors().items()
+        }
+
+    def from_tensors(self, d: int, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take what `tensors` returned; ValueError if it is not that."""
+        self.code_size(d)
+        rest = dict(tensors)
+        for index, (stage, stage_d) in enumerate(zip(self.stages, self.dims(d), strict=True)):
+            prefix = f"{index}."
+            mine = [name for name in rest if name.startswith(prefix)]
+            stage.from_tensors(stage_d, {name.removeprefix(prefix): rest.pop(name) for name in mine})
+        if rest:
+            raise ValueError(f"tensor {min(rest)!r} belongs to no stage")
+
+
+def _forward(stage: Transform, x: F32) -> F32:
+    """The whole sample through one transform, block by block."""
+    z = np.empty((len(x), stage.out_dim(x.shape[1])), np.float32)
+    for rows in blocks(len(x), 4 * max(x.shape[1], z.shape[1])):
+        z[rows] = stage.forward(x[rows])
+    return z

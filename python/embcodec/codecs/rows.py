@@ -1,0 +1,69 @@
+"""Rows as the codecs take them: checks, cutting into blocks, and products that do not depend on the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[Any]  # float32, float16, bfloat16 or float64
+
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+BLOCK_BYTES = 16 << 20  # a block passes through at most four arrays of this size at a time
+
+
+def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
+    """x as an array (n, d) of one of the four float dtypes, not copied if it is an array already.
+
+    Raises:
+        TypeError: another dtype.
+        ValueError: another shape.
+    """
+    rows = np.asarray(x)
+    if rows.dtype.name not in FLOATS:
+        raise TypeError(f"{where}: {name} must be {', '.join(FLOATS[:-1])} or {FLOATS[-1]}, got {rows.dtype}")
+    if rows.ndim != 2 or rows.shape[1] == 0 or (d is not None and rows.shape[1] != d):
+        raise ValueError(f"{where}: {name} must be (n, {d or 'd'}), got {rows.shape}")
+    return rows
+
+
+def refuse_nonfinite(where: str, name: str, x: Floats, first: int = 0) -> None:
+    """Raise a ValueError for the lowest row of x, counted from `first`, that is not finite in float32."""
+    for rows in blocks(len(x), 4 * x.shape[1]):
+        finite = np.isfinite(to_float32(x[rows]))
+        if not finite.all():
+            row = first + rows.start + int(np.argmin(finite.all(axis=1)))
+            raise ValueError(f"{where}: {name} has a non-finite value in row {row}")
+
+
+def to_float32(x: Floats) -> F32:
+    """x as float32; a float64 beyond its range becomes infinite, for the caller to refuse."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x, dtype=np.float32)
+
+
+def blocks(n: int, row_bytes: int) -> Iterator[slice]:
+    """Cut n rows of `row_bytes` into slices of at most `BLOCK_BYTES`, but at least one row."""
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:
+    """(x - minus) @ matrix, accumulated in float64.
+
+    BLAS orders its sums by the number of rows and of threads. The float64 sum hides that: after rounding to
+    float32 a row has the same bits in whatever batch it comes, which a float32 product would not give.
+    """
+    wide = x.astype(np.float64)
+    if minus is not None:
+        wide -= minus
+    return to_float32(wide @ matrix.astype(np.float64))

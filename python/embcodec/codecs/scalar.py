@@ -1,0 +1,153 @@
+"""Coders that keep a number for each dimension: F16, BF16, SQ by dimension and SQ by row."""
+
+# ruff: noqa: D102 (the methods of Transform and Coder are described there)
+
+from __future__ import annotations
+
+import numpy as np
+
+from embcodec.kernels import flat_topk, rowsq_decode, rowsq_encode, rowsq_topk, sq_decode, sq_encode, sq_topk
+
+from .base import Coder, Tensor
+from .rows import F32, U8, Bools, Floats, refuse_nonfinite, to_float32
+from .scan import Hits, topk_blocks
+from .spec import register
+
+_F16_MAX = np.float32(65504)
+_BF16_MAX = np.uint32(0x7F7F0000).view(np.float32)
+
+
+@register
+class F16(Coder):
+    """IEEE half precision, little-endian, rounded to even; beyond +-65504 the largest finite value."""
+
+    pattern = "F16"
+    forms = ("F16",)
+
+    def code_size(self, d: int) -> int:
+        return 2 * d
+
+    def encode(self, x: Floats, out: U8) -> None:
+        refuse_nonfinite("F16", "x", x)
+        out.view("<f2")[...] = np.clip(to_float32(x), -_F16_MAX, _F16_MAX)
+
+    def decode(self, codes: U8) -> F32:
+        return codes.view("<f2").astype(np.float32)
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        return flat_topk(codes.view("<f2"), queries, k, metric=metric, mask=mask, threads=threads)
+
+
+@register
+class BF16(Coder):
+    """The upper half of a float32, little-endian, rounded to even; the largest finite value for infinity."""
+
+    pattern = "BF16"
+    forms = ("BF16",)
+
+    def code_size(self, d: int) -> int:
+        return 2 * d
+
+    def encode(self, x: Floats, out: U8) -> None:
+        refuse_nonfinite("BF16", "x", x)
+        bits = np.clip(to_float32(x), -_BF16_MAX, _BF16_MAX).view(np.uint32)
+        bits += ((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
+        out.view("<u2")[...] = bits >> np.uint32(16)
+
+    def decode(self, codes: U8) -> F32:
+        return (codes.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+@register
+class SQ(Coder):
+    """Uniform levels over each dimension's range in the sample, or from its quantile q to 1 - q."""
+
+    pattern = r"SQ([468])(?::q(0\.(?:\d{0,5}[1-9])))?"
+    forms = ("SQ8", "SQ6", "SQ4", "SQ4:q0.002")
+    lo: F32
+    step: F32
+
+    def __init__(self, text: str, bits: str, quantile: str | None) -> None:
+        super().__init__(text)
+        self.bits = int(bits)
+        self.quantile = float(quantile or 0)
+
+    def code_size(self, d: int) -> int:
+        return (d * self.bits + 7) // 8
+
+    def layout(self, d: int) -> dict[str, Tensor]:
+        return {"lo": Tensor((d,)), "step": Tensor((d,), low=0)}
+
+    def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
+        lo, hi = _range(x, self.quantile)
+        self.lo = lo
+        self.step = ((hi.astype(np.float64) - lo) / (2**self.bits - 1)).astype(np.float32)
+
+    def encode(self, x: Floats, out: U8) -> None:
+        sq_encode(x, self.lo, self.step, bits=self.bits, out=out)
+
+    def decode(self, codes: U8) -> F32:
+        return sq_decode(codes, self.lo, self.step, bits=self.bits)
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        return sq_topk(
+            codes, self.lo, self.step, queries, k, bits=self.bits, metric=metric, mask=mask, threads=threads
+        )
+
+
+def _range(x: F32, quantile: float) -> tuple[F32, F32]:
+    """The order statistics nearest inside the two quantiles, per dimension."""
+    skip = min(int(quantile * len(x)), (len(x) - 1) // 2)
+    if skip == 0:
+        return x.min(axis=0), x.max(axis=0)
+    lo, hi = np.empty((2, x.shape[1]), np.float32)
+    for column, values in enumerate(x.T):
+        lo[column], hi[column] = np.partition(values, (skip, len(x) - 1 - skip))[[skip, len(x) - 1 - skip]]
+    return lo, hi
+
+
+@register
+class RowSQ(Coder):
+    """Uniform levels over each row's own range. A code is the packed levels, then scale and offset, float32.
+
+    Nothing is fitted, and an outlier costs its own row alone.
+    """
+
+    pattern = r"SQ([468]):row"
+    forms = ("SQ8:row", "SQ6:row", "SQ4:row")
+
+    def __init__(self, text: str, bits: str) -> None:
+        super().__init__(text)
+        self.bits = int(bits)
+
+    def _packed(self, d: int) -> int:
+        return (d * self.bits + 7) // 8
+
+    def code_size(self, d: int) -> int:
+        return self._packed(d) + 8
+
+    def encode(self, x: Floats, out: U8) -> None:
+        packed = self._packed(x.shape[1])
+        out[:, :packed], scale, offset = rowsq_encode(x, bits=self.bits)
+        out[:, packed:] = np.stack([scale, offset], axis=1).astype("<f4").view(np.uint8)
+
+    def _split(self, codes: U8) -> tuple[U8, F32, F32]:
+        packed = self._packed(self.d)
+        scale, offset = np.ascontiguousarray(codes[:, packed:]).view("<f4").T.astype(np.float32, order="C")
+        return codes[:, :packed], scale, offset
+
+    def decode(self, codes: U8) -> F32:
+        return rowsq_decode(*self._split(codes), self.d, bits=self.bits)
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        def scan(rows: slice, k: int, mask: Bools | None) -> Hits:
+            parts = self._split(codes[rows])
+            return rowsq_topk(*parts, queries, k, bits=self.bits, metric=metric, mask=mask, threads=threads)
+
+        return topk_blocks(len(codes), codes.shape[1], len(queries), k, mask, scan)

@@ -1,0 +1,116 @@
+"""Searching codes: fold the transforms into the queries, or decode block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embcodec.kernels import flat_topk
+
+from .rows import F32, F64, I64, U8, Bools, blocks, to_float32
+
+if TYPE_CHECKING:
+    from .base import Transform
+
+Hits = tuple[F32, I64]  # scores (nq, k), ids (nq, k); id -1 and score -inf where rows ran out
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Queries in the coder's space: a decoded row scores `scale * s + shift`, s being the coder's score."""
+
+    queries: F32
+    scale: F64 | None
+    shift: F64 | None
+
+    def unfold(self, hits: Hits) -> Hits:
+        """The scores of the decoded rows, from the coder's."""
+        if self.scale is None and self.shift is None:
+            return hits
+        scores, ids = hits
+        wide = scores.astype(np.float64)
+        if self.scale is not None:
+            wide = np.where(ids >= 0, wide * self.scale[:, None], -np.inf)
+        if self.shift is not None:
+            wide += self.shift[:, None]
+        return best(to_float32(wide) + np.float32(0), ids, scores.shape[1])
+
+
+def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded | None:
+    """Pull the queries back through the transforms; None where the metric does not allow it.
+
+    Inner products always can be. Distances need isometries; cosines need isometries without an offset.
+    """
+    q = queries
+    shift = np.zeros(len(q))
+    for stage in transforms:
+        if metric != "ip" and not stage.isometric:
+            return None
+        if stage.offset is not None:
+            if metric == "cosine":
+                return None
+            if metric == "ip":
+                shift += q.astype(np.float64) @ stage.offset.astype(np.float64)
+            else:
+                q = q - stage.offset
+        z = stage.adjoint(q)
+        if (
+            metric == "l2" and z.shape[1] < q.shape[1]
+        ):  # what lies outside the kept subspace is lost to all rows
+            shift -= np.maximum(_squares(q) - _squares(z), 0)
+        q = z
+    if metric != "cosine":
+        return Folded(q, None, shift if shift.any() else None)
+    norms = np.sqrt(_squares(queries))
+    scale = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
+    return Folded(q, scale if transforms else None, None)
+
+
+def topk_blocks(
+    n: int,
+    row_bytes: int,
+    nq: int,
+    k: int,
+    mask: Bools | None,
+    scan: Callable[[slice, int, Bools | None], Hits],
+) -> Hits:
+    """The best k of n rows, block by block: scan(rows, k, mask of these rows) gives ids within them."""
+    scores = np.full((nq, k), -np.inf, np.float32)
+    ids = np.full((nq, k), -1, np.int64)
+    for rows in blocks(n, row_bytes):
+        found, at = scan(rows, min(k, rows.stop - rows.start), None if mask is None else mask[rows])
+        at = np.where(at >= 0, at + rows.start, -1)
+        scores, ids = best(np.concatenate([scores, found], 1), np.concatenate([ids, at], 1), k)
+    return scores, ids
+
+
+def topk_decoded(
+    decode: Callable[[U8], F32],
+    codes: U8,
+    row_bytes: int,
+    queries: F32,
+    k: int,
+    metric: str,
+    mask: Bools | None,
+    threads: int | None,
+) -> Hits:
+    """The exact search of the decoded rows, without ever holding more than a block of them."""
+
+    def scan(rows: slice, k: int, mask: Bools | None) -> Hits:
+        return flat_topk(decode(codes[rows]), queries, k, metric=metric, mask=mask, threads=threads)
+
+    return topk_blocks(len(codes), row_bytes, len(queries), k, mask, scan)
+
+
+def best(scores: F32, ids: I64, k: int) -> Hits:
+    """The first k of each row by score descending, then id ascending, id -1 behind all others."""
+    order = np.lexsort((ids.view(np.uint64), -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def _squares(x: F32) -> F64:
+    squares: F64 = np.einsum("ij,ij->i", x, x, dtype=np.float64)
+    return squares
