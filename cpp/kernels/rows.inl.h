@@ -66,8 +66,8 @@ EMB_OP void convert_contiguous(const char* row, int64_t d, float* out, Load load
   }
 }
 
-// Row i, or null if it holds a NaN or an infinity (after conversion to float32). `scratch` has room for padded16(d).
-inline const float* load_row(const Rows& x, int64_t i, float* scratch) {
+// Row i. `scratch` has room for padded16(d).
+inline const float* row_values(const Rows& x, int64_t i, float* scratch) {
   const char* row = x.data + i * x.row_stride;
   const float* result = scratch;
   const int64_t size = x.dtype == Dtype::f64 ? 8 : x.dtype == Dtype::f32 ? 4 : 2;
@@ -82,7 +82,13 @@ inline const float* load_row(const Rows& x, int64_t i, float* scratch) {
   } else {
     convert_contiguous<uint16_t>(row, x.d, scratch, [](const uint16_t* p) { return load_bf16(p); });
   }
-  return row_is_finite(result, x.d) ? result : nullptr;
+  return result;
+}
+
+// Row i, or null if it holds a NaN or an infinity (after conversion to float32).
+inline const float* load_row(const Rows& x, int64_t i, float* scratch) {
+  const float* values = row_values(x, i, scratch);
+  return row_is_finite(values, x.d) ? values : nullptr;
 }
 
 }  // namespace

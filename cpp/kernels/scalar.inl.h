@@ -18,6 +18,7 @@ EMB_OP void put_codes(uint8_t* out, int64_t j, i32x16 codes, int64_t count) {
   uint8_t bytes[16];
   uint8_t* at = out + j * BITS / 8;
   if (BITS == 8 && count == 16) return store_u8(at, codes);
+  if (BITS == 6 && count == 16) return store_u6(at, codes);
   if (BITS == 4 && count == 16) return store_u4(at, codes);
   store_u8(bytes, codes);
   if (BITS == 8)
@@ -31,6 +32,7 @@ EMB_OP i32x16 get_codes(const uint8_t* codes, int64_t j, int64_t count) {
   uint8_t bytes[16] = {};
   const uint8_t* at = codes + j * BITS / 8;
   if (BITS == 8 && count == 16) return load_u8(at);
+  if (BITS == 6 && count == 16) return load_u6(at);
   if (BITS == 4 && count == 16) return load_u4(at);
   if (BITS == 8)
     __builtin_memcpy(bytes, at, static_cast<size_t>(count));
@@ -171,8 +173,8 @@ void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Rang
 int64_t flat_topk(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch) {
   const int64_t d = x.d, stride = scan.queries.stride;
   return scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) -> const float* {
-    const float* values = load_row(x, row, buffer);
-    if (!values || d == stride) return values;
+    const float* values = row_values(x, row, buffer);
+    if (d == stride) return values;
     if (values != buffer) __builtin_memcpy(buffer, values, static_cast<size_t>(d) * 4);
     for (int64_t j = d; j < stride; ++j) buffer[j] = 0.0f;
     return buffer;

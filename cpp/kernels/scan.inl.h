@@ -89,35 +89,51 @@ EMB_OP float finish(float sum, Metric metric, float query_norm, float row_norm) 
   return product != 0.0f ? sum / product : 0.0f;
 }
 
+// Returns whether every sum was finite.
 template <bool L2, int Q>
-EMB_OP void score_queries(const Scan& s, const Block& block, int64_t q) {
+EMB_OP bool score_queries(const Scan& s, const Block& block, int64_t q) {
   const float* query = s.queries.data + q * s.queries.stride;
   float scores[Q * kTileRows];
+  float check = 0.0f;  // x - x is 0 for a finite x, else NaN, and NaN stays
   int i = 0;
   for (; i + kTileRows <= block.count; i += kTileRows) {
     score_tile<L2, kTileRows, Q>(block.rows + i, query, s.queries.stride, scores);
     for (int t = 0; t < Q; ++t)
-      for (int r = 0; r < kTileRows; ++r)
-        keep(s.best[q + t],
-             finish(scores[t * kTileRows + r], s.metric, s.queries.norm[q + t], block.norms[i + r]),
-             block.ids[i + r]);
+      for (int r = 0; r < kTileRows; ++r) {
+        const float sum = scores[t * kTileRows + r];
+        check += sum - sum;
+        keep(s.best[q + t], finish(sum, s.metric, s.queries.norm[q + t], block.norms[i + r]), block.ids[i + r]);
+      }
   }
   for (; i < block.count; ++i) {
     score_tile<L2, 1, Q>(block.rows + i, query, s.queries.stride, scores);
-    for (int t = 0; t < Q; ++t)
+    for (int t = 0; t < Q; ++t) {
+      check += scores[t] - scores[t];
       keep(s.best[q + t], finish(scores[t], s.metric, s.queries.norm[q + t], block.norms[i]), block.ids[i]);
+    }
   }
+  return check == 0.0f;
 }
 
 template <bool L2>
-EMB_OP void score_block(const Scan& s, const Block& block, Range queries) {
+EMB_OP bool score_block(const Scan& s, const Block& block, Range queries) {
+  bool finite = true;
   int64_t q = queries.begin;
-  for (; q + kTileQueries <= queries.end; q += kTileQueries) score_queries<L2, kTileQueries>(s, block, q);
-  for (; q < queries.end; ++q) score_queries<L2, 1>(s, block, q);
+  for (; q + kTileQueries <= queries.end; q += kTileQueries) finite &= score_queries<L2, kTileQueries>(s, block, q);
+  for (; q < queries.end; ++q) finite &= score_queries<L2, 1>(s, block, q);
+  return finite;
+}
+
+// The first row of the block that holds a NaN or an infinity. Looked for only where a score was not finite, since a
+// scan cannot afford to look at every value.
+inline int64_t refused_row(const Block& block, int64_t d) {
+  for (int i = 0; i < block.count; ++i)
+    if (!row_is_finite(block.rows[i], d)) return block.ids[i];
+  return kAllFinite;
 }
 
 // `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
-// elsewhere, or null for a row to refuse, which ends the scan. `scratch`: scan_scratch(d) floats.
+// elsewhere. A row that is not finite ends the scan and is returned. `scratch`: scan_scratch(d) floats.
 template <class Fetch>
 EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
   const int64_t stride = s.queries.stride;
@@ -129,16 +145,16 @@ EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratc
     for (; row < rows.end && block.count < block_rows; ++row) {
       if (s.mask && !s.mask[row]) continue;
       const float* x = fetch(row, scratch + block.count * stride);
-      if (!x) return row;
       block.rows[block.count] = x;
       block.ids[block.count] = row;
       block.norms[block.count] = s.metric == Metric::cosine ? __builtin_sqrtf(dot16(x, x, stride)) : 0.0f;
       ++block.count;
     }
-    if (s.metric == Metric::l2)
-      score_block<true>(s, block, queries);
-    else
-      score_block<false>(s, block, queries);
+    const bool finite = s.metric == Metric::l2 ? score_block<true>(s, block, queries)
+                                               : score_block<false>(s, block, queries);
+    if (finite) continue;
+    const int64_t bad = refused_row(block, s.queries.d);
+    if (bad != kAllFinite) return bad;
   }
   return kAllFinite;
 }

@@ -99,6 +99,27 @@ EMB_OP i32x16 load_u4(const uint8_t* p) {
   const uint8x8x2_t pairs = vzip_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
   return widen_u8(vcombine_u8(pairs.val[0], pairs.val[1]));
 }
+// Four 6-bit values of a dword move together to its low 24 bits, then the dwords' three bytes each to 12 in a row.
+EMB_OP void store_u6(uint8_t* p, i32x16 a) {
+  const uint32x4_t v = vreinterpretq_u32_u8(narrow_u8(a));
+  const uint32x4_t low = vorrq_u32(vandq_u32(v, vdupq_n_u32(0x3f)), vshrq_n_u32(vandq_u32(v, vdupq_n_u32(0x3f00)), 2));
+  const uint32x4_t high = vorrq_u32(vshrq_n_u32(vandq_u32(v, vdupq_n_u32(0x3f0000)), 4),
+                                    vshrq_n_u32(vandq_u32(v, vdupq_n_u32(0x3f000000)), 6));
+  const uint8_t order[16] = {0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 255, 255, 255, 255};
+  uint8_t packed[16];
+  vst1q_u8(packed, vqtbl1q_u8(vreinterpretq_u8_u32(vorrq_u32(low, high)), vld1q_u8(order)));
+  __builtin_memcpy(p, packed, 12);
+}
+EMB_OP i32x16 load_u6(const uint8_t* p) {
+  const uint8_t order[16] = {0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11, 255};
+  uint8_t bytes[16] = {};
+  __builtin_memcpy(bytes, p, 12);
+  const uint32x4_t v = vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(bytes), vld1q_u8(order)));
+  const uint32x4_t low = vorrq_u32(vandq_u32(v, vdupq_n_u32(0x3f)), vandq_u32(vshlq_n_u32(v, 2), vdupq_n_u32(0x3f00)));
+  const uint32x4_t high = vorrq_u32(vandq_u32(vshlq_n_u32(v, 4), vdupq_n_u32(0x3f0000)),
+                                    vandq_u32(vshlq_n_u32(v, 6), vdupq_n_u32(0x3f000000)));
+  return widen_u8(vreinterpretq_u8_u32(vorrq_u32(low, high)));
+}
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   EMB_LANES(f32x16, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))))
 }

@@ -110,6 +110,22 @@ EMB_OP i32x16 load_u4(const uint8_t* p) {
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i / 2] >> (4 * (i % 2)) & 15;
   return r;
 }
+EMB_OP void store_u6(uint8_t* p, i32x16 a) {  // lanes are 0..63; 12 bytes, four values in each three
+  for (int i = 0; i < 4; ++i, p += 3) {
+    const i32x4 v = a.v[i];
+    const int32_t packed = v[0] | v[1] << 6 | v[2] << 12 | v[3] << 18;
+    __builtin_memcpy(p, &packed, 3);
+  }
+}
+EMB_OP i32x16 load_u6(const uint8_t* p) {
+  i32x16 r;
+  for (int i = 0; i < 4; ++i, p += 3) {
+    int32_t packed = 0;
+    __builtin_memcpy(&packed, p, 3);
+    r.v[i] = i32x4{packed & 63, packed >> 6 & 63, packed >> 12 & 63, packed >> 18 & 63};
+  }
+  return r;
+}
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   f32x16 r;
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_f16(p[i]);
