@@ -1,0 +1,81 @@
+"""NumPy arrays to the compiled kernels, as `_native.pyi` describes their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcodec import _native
+from embcodec._errors import BackendUnavailableError
+from embcodec.reference import REGISTRY
+
+Array = NDArray[Any]
+Converter = Callable[[Any], tuple[Any, ...]]
+
+DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
+METRICS = {"ip": 0, "l2": 1, "cosine": 2}
+ORDERS = {"msb": 0, "lsb": 1}
+
+
+def _typed(x: Array) -> tuple[Array, int]:
+    """The binding knows no bfloat16 and reads aligned elements, at any strides."""
+    code = DTYPES[x.dtype.name]
+    if not x.flags.aligned:
+        x = x.copy()
+    return (x.view(np.uint16) if x.dtype.name == "bfloat16" else x), code
+
+
+def _rows(a: Array) -> tuple[Array]:
+    """Rows may be any distance apart, the items of one must be side by side."""
+    return (a if a.strides[1] == a.itemsize and a.flags.aligned else np.array(a, order="C"),)
+
+
+def _mask(mask: Array | None) -> tuple[Array | None]:
+    return (None if mask is None else mask.view(np.uint8),)
+
+
+_CONVERTERS: dict[str, Converter] = {
+    "x": _typed,
+    "codes": _rows,
+    "indices": _rows,
+    "values": _rows,
+    "mask": _mask,
+    "metric": lambda metric: (METRICS[metric],),
+    "order": lambda order: (ORDERS[order],),
+}
+
+
+@cache
+def _plan(kernel: str) -> tuple[Callable[..., Any], tuple[tuple[int, Converter], ...]]:
+    """The compiled function, and which of its arguments to convert, by the names of the public ones."""
+    names = list(signature(REGISTRY[kernel].reference).parameters)
+    converted = [(i, _CONVERTERS[name]) for i, name in enumerate(names) if name in _CONVERTERS]
+    return getattr(_native, kernel), tuple(reversed(converted))
+
+
+@cache
+def level_index(isa: str) -> int:
+    available = _native.available_levels()
+    if isa not in available:
+        raise BackendUnavailableError(f"isa {isa!r} cannot run here, available: {', '.join(available)}")
+    return _native.levels().index(isa)
+
+
+def run(
+    kernel: str,
+    inputs: tuple[Any, ...],
+    outputs: tuple[Array, ...],
+    threads: int | None,
+    isa: str | None,
+) -> Any:
+    """Call a kernel with its public arguments in order; what it returns besides the outputs."""
+    function, converted = _plan(kernel)
+    arguments = list(inputs)
+    for i, convert in converted:  # from the back: x becomes two arguments
+        arguments[i : i + 1] = convert(arguments[i])
+    return function(*arguments, *outputs, threads or 0, -1 if isa is None else level_index(isa))

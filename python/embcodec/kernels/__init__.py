@@ -1,0 +1,55 @@
+"""Kernels for embeddings: quantize, pack, rotate, encode, look up, scan, select.
+
+Every function takes NumPy arrays (or CuPy's, and then gives CuPy's) and changes none of them. Rows are
+float32, float16, bfloat16 or float64 at any strides, read-only and memory-mapped ones too; they are converted
+in registers.
+
+Every function takes `out`, arrays to write to in place of new ones (C-contiguous, of the dtype and shape that
+the function returns), `threads` and `isa`, the name of an instruction set out of `embcodec.available_isa()`.
+Neither threads nor isa changes a byte of the result, except for the near-optimal assignments of `vq_encode`,
+`pq_encode`, `kmeans_fit` and `pq_fit`, which may differ between instruction sets. The GIL is released
+meanwhile.
+
+A score that is not a number, after an overflow, counts as -inf.
+"""
+
+from embcodec.kernels.binary import bits_decode, bits_encode, bits_topk, hamming_topk
+from embcodec.kernels.cluster import kmeans_fit, vq_encode
+from embcodec.kernels.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
+from embcodec.kernels.rotation import hadamard_rotate, hadamard_size
+from embcodec.kernels.scalar import (
+    flat_topk,
+    rowsq_decode,
+    rowsq_encode,
+    rowsq_topk,
+    sq_decode,
+    sq_encode,
+    sq_topk,
+)
+from embcodec.kernels.sparse import sparse_topk, topk_decode, topk_encode
+
+__all__ = [
+    "bits_decode",
+    "bits_encode",
+    "bits_topk",
+    "flat_topk",
+    "hadamard_rotate",
+    "hadamard_size",
+    "hamming_topk",
+    "kmeans_fit",
+    "pq_decode",
+    "pq_encode",
+    "pq_fit",
+    "pq_tables",
+    "pq_topk",
+    "rowsq_decode",
+    "rowsq_encode",
+    "rowsq_topk",
+    "sparse_topk",
+    "sq_decode",
+    "sq_encode",
+    "sq_topk",
+    "topk_decode",
+    "topk_encode",
+    "vq_encode",
+]

@@ -1,0 +1,196 @@
+"""The only validation: what a kernel is given, refused with a line that says what was expected and what came.
+
+Nothing is converted on the quiet: a list is a TypeError, and so is an array of another dtype. Only small
+parameters become contiguous float32. Data stays where it is, at any strides; a pass over it is left to the
+kernels.
+"""
+
+from __future__ import annotations
+
+import operator
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcodec._backends import module_of
+
+Array = NDArray[Any]  # or CuPy's
+Floats = NDArray[Any]  # float32, float16, bfloat16 or float64
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Shape = tuple[int | str, ...]
+
+_FLOATS = frozenset(np.dtype(name) for name in ("float32", "float16", "float64"))
+_MAY_BE_EMPTY = ("n", "nq")
+_METRICS = ("ip", "l2", "cosine")
+
+
+def code_size(d: int, bits: int) -> int:
+    """Bytes of a row of d codes, packed."""
+    return (d * bits + 7) // 8
+
+
+def floats(kernel: str, name: str, x: Any, *shape: int | str) -> Array:
+    """An array of one of the four float dtypes, in native byte order, as it is."""
+    _module(kernel, name, x)
+    if x.dtype not in _FLOATS and x.dtype.name != "bfloat16":
+        raise TypeError(
+            f"{kernel}: {name} must be float32, float16, bfloat16 or float64, got {_dtype_name(x.dtype)}"
+        )
+    _shape(kernel, name, x, shape)
+    return x  # type: ignore[no-any-return]
+
+
+def typed(kernel: str, name: str, a: Any, dtype: str, *shape: int | str) -> Array:
+    """An array of one dtype, as it is."""
+    _module(kernel, name, a)
+    if a.dtype != dtype:
+        raise TypeError(f"{kernel}: {name} must be {dtype}, got {_dtype_name(a.dtype)}")
+    _shape(kernel, name, a, shape)
+    return a  # type: ignore[no-any-return]
+
+
+def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str) -> F32:
+    """A parameter array: finite, C-contiguous float32, in the module of the data."""
+    floats(kernel, name, value, *shape)
+    array = _as_float32(value, like)
+    if not _is_finite(array):
+        raise ValueError(f"{kernel}: {name} has a non-finite value")
+    return array
+
+
+def per_dimension(kernel: str, name: str, value: Any, like: Array, d: int) -> F32:
+    """A parameter (d,), or one number for all dimensions."""
+    if isinstance(value, (int, float, np.floating)):
+        value = np.full(d, value, np.float32)
+    return parameter(kernel, name, value, like, d)
+
+
+def queries(kernel: str, value: Any, like: Array, d: int | str) -> F32:
+    """Queries (nq, d): finite, C-contiguous float32, in the module of the data."""
+    floats(kernel, "queries", value, "nq", d)
+    array = _as_float32(value, like)
+    if not _is_finite(array):
+        row = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise ValueError(f"{kernel}: queries has a non-finite value in row {row}")
+    return array
+
+
+def contiguous(a: Array) -> Array:
+    """The array, C-contiguous, in its module."""
+    return module_of(a).ascontiguousarray(a)  # type: ignore[no-any-return]
+
+
+def count(kernel: str, name: str, value: Any, largest: int, meaning: str) -> int:
+    """An integer from 1 to the largest, which has a meaning: the rows, the dimensions."""
+    number = _integer(kernel, name, value)
+    if not 1 <= number <= largest:
+        raise ValueError(f"{kernel}: {name} must be from 1 to {largest} ({meaning}), got {number}")
+    return number
+
+
+def at_least(kernel: str, name: str, value: Any, least: int) -> int:
+    """An integer with a lower bound."""
+    number = _integer(kernel, name, value)
+    if number < least:
+        raise ValueError(f"{kernel}: {name} must be at least {least}, got {number}")
+    return number
+
+
+def seed(kernel: str, value: Any) -> int:
+    """A 64-bit unsigned integer."""
+    number = at_least(kernel, "seed", value, 0)
+    if number >= 1 << 64:
+        raise ValueError(f"{kernel}: seed must be below 2**64, got {number}")
+    return number
+
+
+def one_of(kernel: str, name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """One of a few values."""
+    if value not in choices:
+        wanted = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
+        raise ValueError(f"{kernel}: {name} must be {wanted}, got {value!r}")
+
+
+def output(kernel: str, out: Any, like: Array, dtype: str, *shape: int, name: str = "out") -> Array:
+    """The caller's array if it fits, else a new one in the module of the data."""
+    if out is None:
+        return module_of(like).empty(shape, dtype)  # type: ignore[no-any-return]
+    typed(kernel, name, out, dtype, *shape)
+    if module_of(out) is not module_of(like):
+        raise TypeError(f"{kernel}: {name} must be in the module of the data, {module_of(like).__name__}")
+    if not (out.flags.c_contiguous and getattr(out.flags, "writeable", True)):
+        raise ValueError(f"{kernel}: {name} must be C-contiguous and writeable")
+    if module_of(like).may_share_memory(out, like):
+        raise ValueError(f"{kernel}: {name} must not share memory with the input")
+    return out  # type: ignore[no-any-return]
+
+
+def outputs(kernel: str, out: Any, like: Array, *wanted: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Several outputs, each wanted as (dtype, *shape), from a tuple of the caller's arrays or new ones."""
+    if out is None:
+        out = (None,) * len(wanted)
+    elif not isinstance(out, tuple) or len(out) != len(wanted):
+        raise TypeError(f"{kernel}: out must be a tuple of {len(wanted)} arrays")
+    names = [f"out[{i}]" for i in range(len(wanted))]
+    return tuple(output(kernel, o, like, *w, name=name) for o, w, name in zip(out, wanted, names))
+
+
+def search(
+    kernel: str, like: Array, nq: int, k: Any, metric: str, mask: Any, out: Any
+) -> tuple[int, Bools | None, tuple[Any, ...]]:
+    """What all scans share, over the rows of `like`: k, the mask, and the outputs scores and ids (nq, k)."""
+    n = like.shape[0]
+    k = count(kernel, "k", k, n, "the rows")
+    one_of(kernel, "metric", metric, _METRICS)
+    if mask is not None:
+        mask = contiguous(typed(kernel, "mask", mask, "bool", n))
+    return k, mask, outputs(kernel, out, like, ("float32", nq, k), ("int64", nq, k))
+
+
+def _module(kernel: str, name: str, a: Any) -> None:
+    if module_of(a) is None:
+        raise TypeError(f"{kernel}: {name} must be a NumPy or CuPy array, got {type(a).__name__}")
+
+
+def _shape(kernel: str, name: str, a: Array, shape: Shape) -> None:
+    got = a.shape
+    if len(got) == len(shape):
+        for want, length in zip(shape, got):
+            if want != length and (isinstance(want, int) or (length == 0 and want not in _MAY_BE_EMPTY)):
+                break
+        else:
+            return
+    wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+    least = " with at least one dimension" if 0 in got[len(shape) - 1 :] else ""
+    raise ValueError(f"{kernel}: {name} must be ({wanted}){least}, got {got}")
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return str(dtype.name if dtype.isnative else dtype.str)
+
+
+def _integer(kernel: str, name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{kernel}: {name} must be an integer, got {type(value).__name__}") from None
+
+
+def _as_float32(value: Array, like: Array) -> F32:
+    xp = module_of(like) or np  # codes of no module are refused after the parameters that give their size
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+        return xp.ascontiguousarray(value, np.float32)  # type: ignore[no-any-return]
+
+
+def _is_finite(array: F32) -> bool:
+    """On the host; arrays of a device are not waited for."""
+    if not isinstance(array, np.ndarray):
+        return True
+    flat = array.reshape(-1)
+    return isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())

@@ -1,0 +1,67 @@
+"""Randomised Hadamard rotation."""
+
+from __future__ import annotations
+
+from embcodec._backends import run
+from embcodec.kernels import _checks
+from embcodec.kernels._checks import F32, Floats
+
+
+def hadamard_size(d: int) -> int:
+    """The smallest allowed size of a rotation of d dimensions: 2**k, 12 * 2**k or 20 * 2**k.
+
+    Raises:
+        TypeError: d is not an integer.
+        ValueError: d < 1.
+    """
+    d = _checks.at_least("hadamard_size", "d", d, 1)
+    return min(m << (-(-d // m) - 1).bit_length() for m in (1, 12, 20))
+
+
+def hadamard_rotate(
+    x: Floats,
+    signs: F32,
+    inverse: bool = False,
+    *,
+    out: F32 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> F32:
+    """Rotate by a Hadamard matrix after random signs, at d log d additions a row.
+
+    y = H (signs * x) / sqrt(size), where x is padded with zeros to `size`, and H is the Kronecker product of
+    a Hadamard matrix of size 1, 12 or 20 and Sylvester's of size 2**k. The inverse is x = signs * (H y) /
+    sqrt(size). Lengths and inner products stay, and the values of a row become alike in distribution.
+
+    Ailon and Chazelle, "The fast Johnson-Lindenstrauss transform and approximate nearest neighbors", 2009.
+
+    Args:
+        x: rows (n, d) of float32, float16, bfloat16 or float64, d at most size.
+        signs: +1 and -1, float (size,), where hadamard_size(size) == size.
+        inverse: undo the rotation. The padding comes back as (nearly) zero.
+        out: float32 (n, size).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Rows float32 (n, size).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or signs other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    _checks.floats("hadamard_rotate", "x", x, "n", "d")
+    signs = _checks.parameter("hadamard_rotate", "signs", signs, x, "size")
+    n, d = x.shape
+    size = signs.shape[0]
+    if size < d or hadamard_size(size) != size:
+        raise ValueError(
+            f"hadamard_rotate: signs must be (size,) with an allowed size of at least {d}, such as "
+            f"{hadamard_size(d)}, got ({size},)"
+        )
+    if not (abs(signs) == 1).all():
+        raise ValueError("hadamard_rotate: signs must be +1 and -1")
+    out = _checks.output("hadamard_rotate", out, x, "float32", n, size)
+    run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa)
+    return out

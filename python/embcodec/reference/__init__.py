@@ -1,0 +1,22 @@
+"""Every kernel in NumPy: the definition of what is right, and the registry that the tests and benchmarks
+walk.
+
+A reference function has the public kernel's name and arguments, without `out`, `threads` and `isa`, and `xp`:
+the module of its arrays, NumPy or CuPy. Its arguments are taken as checked by `embcodec.kernels`.
+"""
+
+from embcodec.reference import binary, cluster, pq, rotation, scalar, sparse
+from embcodec.reference._registry import REGISTRY, Kernel, bytes_touched, outputs
+
+__all__ = [
+    "REGISTRY",
+    "Kernel",
+    "binary",
+    "bytes_touched",
+    "cluster",
+    "outputs",
+    "pq",
+    "rotation",
+    "scalar",
+    "sparse",
+]
