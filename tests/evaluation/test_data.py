@@ -82,5 +82,5 @@ def test_load_folder_refuses_missing_labels(folder):
 @pytest.mark.parametrize("line", ['{"package": "x"}', "[]", "{"])
 def test_load_folder_refuses_a_line_without_a_section(folder, line):
     (folder / "docs.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="every line of docs.jsonl must be a JSON object with a section"):
+    with pytest.raises(ValueError, match=r"every line of docs.jsonl must be a JSON object with a section"):
         load_folder(folder)
