@@ -66,7 +66,7 @@ def sq_topk(
     /,
 ) -> None: ...
 
-# offset = min(row) + 0.0f, so that it is never -0.0; scale, offset float32 (n,)
+# lo = min(row) + 0.0f and hi = max(row) + 0.0f, so that neither is -0.0; scale, offset float32 (n,)
 def rowsq_encode(
     x: _Any,
     dtype: int,

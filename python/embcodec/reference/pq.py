@@ -28,7 +28,7 @@ def bits_of(codebooks: Array) -> int:
 
 
 def _subspaces(x: Array, m: int) -> Array:
-    return x.reshape(x.shape[0], m, -1).swapaxes(0, 1)
+    return x.reshape(x.shape[0], m, x.shape[1] // m).swapaxes(0, 1)
 
 
 def _m(d: int, widest: int) -> int:
@@ -64,13 +64,14 @@ def _topk_inputs(
     return {**_codes(x, rng, **kind), **search(x, rng, masked, metric=metric)}
 
 
-def _fit_inputs(x: Array, rng: np.random.Generator, bits: int, widest: int) -> Arguments | None:
+def _fit_inputs(x: Array, rng: np.random.Generator, bits: int, most: int) -> Arguments | None:
     """Where there are fewer rows than codewords they are repeated, so that clusters run empty."""
     n, d = x.shape
     if not n:
         return None
     x = np.resize(x, (max(n, 2**bits), d))
-    return {"x": x, "m": _m(d, widest), "bits": bits, "iterations": 4, "seed": 7}
+    m = max(i for i in range(1, min(d, most) + 1) if d % i == 0)
+    return {"x": x, "m": m, "bits": bits, "iterations": 4, "seed": 7}
 
 
 def _check_codes(inputs: Arguments, got: Array, want: Array) -> None:
@@ -129,7 +130,13 @@ def _numpy_pq_topk(codes: Array, codebooks: Array, queries: Array, k: int, metri
     return numpy_topk(-scores if metric == "l2" else scores, k, mask)
 
 
-@register(family="pq", inputs=_fit_inputs, variants=grid(**KINDS), check=_check_fit, peer=_numpy_fit)
+@register(
+    family="pq",
+    inputs=_fit_inputs,
+    variants=grid(bits=(8, 4), most=(8, 1)),
+    check=_check_fit,
+    peer=_numpy_fit,
+)
 def pq_fit(x: Array, m: int, bits: int = 8, iterations: int = 25, seed: int = 0, xp: Any = np) -> Array:
     """k-means in each subspace."""
     parts = _subspaces(as_float32("pq_fit", x, xp), m)

@@ -124,8 +124,8 @@ def rowsq_encode(x: Array, bits: int = 8, xp: Any = np) -> tuple[Array, Array, A
     """Codes over a range per row, the scale and the offset."""
     x = as_float32("rowsq_encode", x, xp)
     largest = xp.float32(2**bits - 1)
-    lo = x.min(axis=1, keepdims=True) + xp.float32(0)  # never -0.0, whichever zero the minimum met first
-    hi = x.max(axis=1, keepdims=True)
+    zero = xp.float32(0)  # added, so that a range never depends on which zero was met first
+    lo, hi = x.min(axis=1, keepdims=True) + zero, x.max(axis=1, keepdims=True) + zero
     scale = xp.where(xp.isfinite(hi - lo), (hi - lo) / largest, hi / largest - lo / largest)
     codes = _round_to_code(x, lo, scale, bits, xp)
     return pack(codes, bits, xp), scale[:, 0], lo[:, 0]
