@@ -1,0 +1,88 @@
+"""Fitting a codec on a file, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embcodec.codecs import Codec
+from embcodec.codecs.chain import Chain
+from embcodec.codecs.rows import refuse_nonfinite
+from embcodec.io.base import Source
+from embcodec.io.job import check_out
+from embcodec.io.load import common_width, open_all
+from embcodec.io.plan import Budget, plan_batch
+from embcodec.io.progress import Progress, Silent
+
+__all__ = ["check_codec_path", "fit_file"]
+
+_MAX_ROWS = 262144
+_SAMPLE_COPIES = 5  # of the sample: as drawn, before and after a stage, and while a stage is fitted
+
+
+def check_codec_path(out: Path, x: Path, overwrite: bool) -> None:
+    """Refuse a path for a codec before the fit.
+
+    Raises:
+        FileExistsError: it exists.
+        FileNotFoundError: its folder does not.
+        ValueError: it does not end in .safetensors, or is the input.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: the name must end in .safetensors")
+    if out.resolve() == x.resolve():
+        raise ValueError(f"{out}: is an input, and cannot be the output")
+    check_out(out, overwrite)
+
+
+def fit_file(
+    x: Path,
+    spec: str,
+    *,
+    queries: npt.NDArray[np.float32] | None = None,
+    seed: int = 0,
+    column: str | None = None,
+    memory: int = 10**9,
+    progress: Progress | None = None,
+) -> Codec:
+    """Fit a codec on a uniform sample of the vectors in a file or folder.
+
+    Args:
+        x: a `.npy`, `.parquet` or `.safetensors` file, or a folder of such; read once.
+        spec: the codec's stages.
+        queries: (nq, d), examples of what will be searched for.
+        seed: fixes the sample, rotations and k-means.
+        column: the column of vectors; None takes the only one.
+        memory: bytes that the process may take, all included. It bounds the sample too.
+        progress: is told how far the reading is.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        ValueError: the spec is none, the file is damaged or does not fit it, a value is not finite (its row
+            is named), or the memory is too small.
+    """
+    codec = Codec(spec, seed)
+    sources = open_all(x, column)
+    d = common_width(x, sources)
+    budget = Budget(memory).holding(0 if queries is None else 2 * queries.nbytes)
+    batch_rows = plan_batch(budget, 4 * d)
+    budget = budget.holding(8 * batch_rows * 4 * d)
+    max_rows = budget.rows(_SAMPLE_COPIES * 4 * max(Chain(spec).dims(d)))
+    progress = progress or Silent()
+    progress.begin(sum(source.rows for source in sources), 4 * d)
+    rows = _batches(sources, batch_rows, progress)
+    return codec.fit(rows, queries=queries, max_rows=min(max_rows, _MAX_ROWS))
+
+
+def _batches(sources: list[Source], batch_rows: int, progress: Progress) -> Iterator[npt.NDArray[Any]]:
+    for source in sources:
+        first = 0
+        for batch in source.read_rows(batch_rows):
+            refuse_nonfinite(str(source.path), source.column, batch, first)
+            first += len(batch)
+            yield batch
+            progress.advance(len(batch))
