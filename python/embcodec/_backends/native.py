@@ -17,17 +17,18 @@ from embcodec.reference import REGISTRY
 Array = NDArray[Any]
 Converter = Callable[[Any], tuple[Any, ...]]
 
-DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
+DTYPES = {"f": 0, "e": 1, "d": 3}  # by dtype.char, which is much faster than dtype.name
+BFLOAT16 = 2
 METRICS = {"ip": 0, "l2": 1, "cosine": 2}
 ORDERS = {"msb": 0, "lsb": 1}
 
 
 def _typed(x: Array) -> tuple[Array, int]:
     """The binding knows no bfloat16 and reads aligned elements, at any strides."""
-    code = DTYPES[x.dtype.name]
     if not x.flags.aligned:
         x = x.copy()
-    return (x.view(np.uint16) if x.dtype.name == "bfloat16" else x), code
+    code = DTYPES.get(x.dtype.char, BFLOAT16)
+    return (x.view(np.uint16) if code == BFLOAT16 else x), code
 
 
 def _rows(a: Array) -> tuple[Array]:

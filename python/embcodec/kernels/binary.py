@@ -40,7 +40,7 @@ def bits_encode(
     n, d = x.shape
     threshold = _checks.per_dimension("bits_encode", "threshold", threshold, x, d)
     _checks.one_of("bits_encode", "order", order, _ORDERS)
-    out = _checks.output("bits_encode", out, x, "uint8", n, code_size(d, 1))
+    out = _checks.output("bits_encode", out, x, _checks.UINT8, n, code_size(d, 1))
     run("bits_encode", (x, threshold, order), (out,), threads, isa)
     return out
 
@@ -77,11 +77,11 @@ def bits_decode(
         BackendUnavailableError: isa cannot run here.
     """
     d = _checks.at_least("bits_decode", "d", d, 1)
-    _checks.typed("bits_decode", "codes", codes, "uint8", "n", code_size(d, 1))
+    _checks.typed("bits_decode", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_decode", "low", low, codes, d)
     high = _checks.per_dimension("bits_decode", "high", high, codes, d)
     _checks.one_of("bits_decode", "order", order, _ORDERS)
-    out = _checks.output("bits_decode", out, codes, "float32", codes.shape[0], d)
+    out = _checks.output("bits_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
     run("bits_decode", (codes, d, low, high, order), (out,), threads, isa)
     return out
 
@@ -116,8 +116,8 @@ def hamming_topk(
         ValueError: a shape or k other than these.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.typed("hamming_topk", "codes", codes, "uint8", "n", "code_size")
-    _checks.typed("hamming_topk", "queries", queries, "uint8", "nq", codes.shape[1])
+    _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
+    _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
     queries = _checks.contiguous(queries)
     k, mask, out = _checks.search("hamming_topk", codes, queries.shape[0], k, "ip", mask, out)
     run("hamming_topk", (codes, queries, k, mask), out, threads, isa)
@@ -165,7 +165,7 @@ def bits_topk(
     """
     queries = _checks.queries("bits_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("bits_topk", "codes", codes, "uint8", "n", code_size(d, 1))
+    _checks.typed("bits_topk", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_topk", "low", low, codes, d)
     high = _checks.per_dimension("bits_topk", "high", high, codes, d)
     _checks.one_of("bits_topk", "order", order, _ORDERS)

@@ -47,7 +47,7 @@ def kmeans_fit(
     k = _checks.count("kmeans_fit", "k", k, n, "the rows")
     iterations = _checks.at_least("kmeans_fit", "iterations", iterations, 0)
     seed = _checks.seed("kmeans_fit", seed)
-    out = _checks.outputs("kmeans_fit", out, x, ("float32", k, d), ("int32", n))
+    out = _checks.outputs("kmeans_fit", out, x, (_checks.FLOAT32, k, d), (_checks.INT32, n))
     inertia = run("kmeans_fit", (x, k, iterations, seed), out, threads, isa)
     return (*out, inertia)
 
@@ -80,6 +80,6 @@ def vq_encode(
     """
     _checks.floats("vq_encode", "x", x, "n", "d")
     codebook = _checks.parameter("vq_encode", "codebook", codebook, x, "k", x.shape[1])
-    out = _checks.output("vq_encode", out, x, "int32", x.shape[0])
+    out = _checks.output("vq_encode", out, x, _checks.INT32, x.shape[0])
     run("vq_encode", (x, codebook), (out,), threads, isa)
     return out

@@ -55,7 +55,7 @@ def pq_fit(
         raise ValueError(f"pq_fit: x must have at least {2**bits} rows, got {n}")
     iterations = _checks.at_least("pq_fit", "iterations", iterations, 0)
     seed = _checks.seed("pq_fit", seed)
-    out = _checks.output("pq_fit", out, x, "float32", m, 2**bits, d // m)
+    out = _checks.output("pq_fit", out, x, _checks.FLOAT32, m, 2**bits, d // m)
     run("pq_fit", (x, m, bits, iterations, seed), (out,), threads, isa)
     return out
 
@@ -89,7 +89,7 @@ def pq_encode(
     codebooks, bits = _codebooks("pq_encode", codebooks, x)
     m, _, dsub = codebooks.shape
     _checks.floats("pq_encode", "x", x, "n", m * dsub)
-    out = _checks.output("pq_encode", out, x, "uint8", x.shape[0], code_size(m, bits))
+    out = _checks.output("pq_encode", out, x, _checks.UINT8, x.shape[0], code_size(m, bits))
     run("pq_encode", (x, codebooks), (out,), threads, isa)
     return out
 
@@ -121,8 +121,8 @@ def pq_decode(
     """
     codebooks, bits = _codebooks("pq_decode", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_decode", "codes", codes, "uint8", "n", code_size(m, bits))
-    out = _checks.output("pq_decode", out, codes, "float32", codes.shape[0], m * dsub)
+    _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
+    out = _checks.output("pq_decode", out, codes, _checks.FLOAT32, codes.shape[0], m * dsub)
     run("pq_decode", (codes, codebooks), (out,), threads, isa)
     return out
 
@@ -158,7 +158,7 @@ def pq_tables(
     m, ksub, dsub = codebooks.shape
     queries = _checks.queries("pq_tables", queries, queries, m * dsub)
     _checks.one_of("pq_tables", "metric", metric, _METRICS)
-    out = _checks.output("pq_tables", out, queries, "float32", queries.shape[0], m, ksub)
+    out = _checks.output("pq_tables", out, queries, _checks.FLOAT32, queries.shape[0], m, ksub)
     run("pq_tables", (queries, codebooks, metric), (out,), threads, isa)
     return out
 
@@ -198,7 +198,7 @@ def pq_topk(
     """
     codebooks, bits = _codebooks("pq_topk", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_topk", "codes", codes, "uint8", "n", code_size(m, bits))
+    _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
     k, mask, out = _checks.search("pq_topk", codes, queries.shape[0], k, metric, mask, out)
     run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa)

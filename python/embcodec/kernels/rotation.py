@@ -62,6 +62,6 @@ def hadamard_rotate(
         )
     if not (abs(signs) == 1).all():
         raise ValueError("hadamard_rotate: signs must be +1 and -1")
-    out = _checks.output("hadamard_rotate", out, x, "float32", n, size)
+    out = _checks.output("hadamard_rotate", out, x, _checks.FLOAT32, n, size)
     run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa)
     return out

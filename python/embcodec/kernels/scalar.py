@@ -46,7 +46,7 @@ def sq_encode(
     lo = _checks.parameter("sq_encode", "lo", lo, x, d)
     step = _checks.parameter("sq_encode", "step", step, x, d)
     _checks.one_of("sq_encode", "bits", bits, _BITS)
-    out = _checks.output("sq_encode", out, x, "uint8", n, code_size(d, bits))
+    out = _checks.output("sq_encode", out, x, _checks.UINT8, n, code_size(d, bits))
     run("sq_encode", (x, lo, step, bits), (out,), threads, isa)
     return out
 
@@ -84,8 +84,8 @@ def sq_decode(
     lo = _checks.parameter("sq_decode", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_decode", "step", step, codes, d)
-    _checks.typed("sq_decode", "codes", codes, "uint8", "n", code_size(d, bits))
-    out = _checks.output("sq_decode", out, codes, "float32", codes.shape[0], d)
+    _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
     run("sq_decode", (codes, lo, step, bits), (out,), threads, isa)
     return out
 
@@ -134,7 +134,7 @@ def sq_topk(
     lo = _checks.parameter("sq_topk", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_topk", "step", step, codes, d)
-    _checks.typed("sq_topk", "codes", codes, "uint8", "n", code_size(d, bits))
+    _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     queries = _checks.queries("sq_topk", queries, codes, d)
     k, mask, out = _checks.search("sq_topk", codes, queries.shape[0], k, metric, mask, out)
     run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa)
@@ -173,7 +173,7 @@ def rowsq_encode(
     _checks.floats("rowsq_encode", "x", x, "n", "d")
     n, d = x.shape
     _checks.one_of("rowsq_encode", "bits", bits, _BITS)
-    wanted = ("uint8", n, code_size(d, bits)), ("float32", n), ("float32", n)
+    wanted = (_checks.UINT8, n, code_size(d, bits)), (_checks.FLOAT32, n), (_checks.FLOAT32, n)
     out = _checks.outputs("rowsq_encode", out, x, *wanted)
     run("rowsq_encode", (x, bits), out, threads, isa)
     return out
@@ -212,11 +212,11 @@ def rowsq_decode(
     """
     d = _checks.at_least("rowsq_decode", "d", d, 1)
     _checks.one_of("rowsq_decode", "bits", bits, _BITS)
-    _checks.typed("rowsq_decode", "codes", codes, "uint8", "n", code_size(d, bits))
+    _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_decode", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_decode", "offset", offset, codes, n)
-    out = _checks.output("rowsq_decode", out, codes, "float32", n, d)
+    out = _checks.output("rowsq_decode", out, codes, _checks.FLOAT32, n, d)
     run("rowsq_decode", (codes, scale, offset, d, bits), (out,), threads, isa)
     return out
 
@@ -263,7 +263,7 @@ def rowsq_topk(
     _checks.one_of("rowsq_topk", "bits", bits, _BITS)
     queries = _checks.queries("rowsq_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("rowsq_topk", "codes", codes, "uint8", "n", code_size(d, bits))
+    _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_topk", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from embcodec._backends import run
@@ -13,8 +14,8 @@ from embcodec.kernels._checks import F32, I64, Bools, Floats
 Indices = NDArray[Any]  # uint16 where d <= 65536, else uint32
 
 
-def _index_dtype(d: int) -> str:
-    return "uint16" if d <= 65536 else "uint32"
+def _index_dtype(d: int) -> np.dtype[Any]:
+    return _checks.UINT16 if d <= 65536 else _checks.UINT32
 
 
 def topk_encode(
@@ -46,7 +47,7 @@ def topk_encode(
     _checks.floats("topk_encode", "x", x, "n", "d")
     n, d = x.shape
     k = _checks.count("topk_encode", "k", k, d, "the dimensions")
-    out = _checks.outputs("topk_encode", out, x, (_index_dtype(d), n, k), ("float32", n, k))
+    out = _checks.outputs("topk_encode", out, x, (_index_dtype(d), n, k), (_checks.FLOAT32, n, k))
     run("topk_encode", (x, k), out, threads, isa)
     return out
 
@@ -80,7 +81,7 @@ def topk_decode(
     """
     d = _checks.at_least("topk_decode", "d", d, 1)
     _entries("topk_decode", indices, values, d)
-    out = _checks.output("topk_decode", out, indices, "float32", indices.shape[0], d)
+    out = _checks.output("topk_decode", out, indices, _checks.FLOAT32, indices.shape[0], d)
     run("topk_decode", (indices, values, d), (out,), threads, isa)
     return out
 
@@ -129,5 +130,5 @@ def sparse_topk(
 
 def _entries(kernel: str, indices: Indices, values: F32, d: int) -> None:
     _checks.typed(kernel, "indices", indices, _index_dtype(d), "n", "k")
-    _checks.typed(kernel, "values", values, "float32", *indices.shape)
+    _checks.typed(kernel, "values", values, _checks.FLOAT32, *indices.shape)
     _checks.count(kernel, "k", indices.shape[1], d, "the dimensions")
