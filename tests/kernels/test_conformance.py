@@ -6,6 +6,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+
 from embcodec import _native, kernels
 from embcodec.reference import REGISTRY, outputs
 
@@ -50,7 +51,7 @@ DATA = (normal, cycle, ties, zeros, denormals, huge)
 
 @lru_cache(maxsize=1)
 def cases(name, d):
-    """Inputs and the reference's outputs for all rows and data: every variant of the fullest, one of the others."""
+    """Inputs and the reference's outputs for all rows and data: all variants of the fullest, one of others."""
     kernel, rng = REGISTRY[name], np.random.default_rng(crc32(f"{name} {d}".encode()))
     found = []
     for n, data in product(ROWS, DATA):
