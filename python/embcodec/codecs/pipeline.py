@@ -8,11 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from embcodec.kernels import _checks
+
 from . import container
 from .base import NotFittedError
 from .chain import Chain
 from .estimator import Estimator
-from .rows import F32, U8, Bools, Floats, as_rows, blocks, refuse_nonfinite, to_float32
+from .rows import F32, U8, Floats, as_rows, blocks, refuse_nonfinite, to_float32
 from .sample import sample_rows
 from .scan import Hits
 
@@ -50,7 +52,7 @@ class Codec(Estimator):
             raise type(error)(f"Codec: {error}") from None
         canonical = self._chain.spec
         self._spec = spec if spec == canonical else canonical  # the very object, as sklearn.clone demands
-        _check_integer("Codec: seed", seed, 0, 2**64 - 1)
+        _checks.seed("Codec", seed)
         self._seed = seed
         self._d: int | None = None
         self._fingerprint = ""
@@ -118,8 +120,9 @@ class Codec(Estimator):
             TypeError: a dtype that is not a float's.
             ValueError: no rows, a shape or d that a stage cannot take, or a non-finite value (with its row).
         """
-        _check_integer("Codec.fit: max_rows", max_rows, 1, 2**32)
-        x = sample_rows("Codec.fit", X, int(max_rows), int(self._seed))
+        x = sample_rows(
+            "Codec.fit", X, _checks.at_least("Codec.fit", "max_rows", max_rows, 1), int(self._seed)
+        )
         d = x.shape[1]
         q = None if queries is None else _finite("Codec.fit", "queries", queries, d)
         chain = Chain(self._spec)  # a new one, so that a fit that fails leaves the old one as it was
@@ -215,19 +218,16 @@ class Codec(Estimator):
         """
         checked = self._codes("search", codes)
         queries = _finite("Codec.search", "Q", Q, self.d)
-        _check_integer("Codec.search: k", k, 1, len(checked))
-        if metric not in METRICS:
-            raise ValueError(f"Codec.search: metric must be one of {', '.join(METRICS)}, got {metric!r}")
-        allowed = None if mask is None else _mask(mask, len(checked))
-        return self._chain.search(checked, queries, int(k), metric, allowed, threads)
+        k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
+        _checks.one_of("Codec.search", "metric", metric, METRICS)
+        if mask is not None:
+            mask = _checks.typed("Codec.search", "mask", np.asarray(mask), _checks.BOOL, len(checked))
+        return self._chain.search(checked, queries, k, metric, mask, threads)
 
     def _codes(self, what: str, codes: npt.ArrayLike) -> U8:
         self._fitted(what)
         array = np.asarray(codes)
-        if array.dtype != np.uint8:
-            raise TypeError(f"Codec.{what}: codes must be uint8, got {array.dtype}")
-        if array.ndim != 2 or array.shape[1] != self.code_size:
-            raise ValueError(f"Codec.{what}: codes must be (n, {self.code_size}), got {array.shape}")
+        _checks.typed(f"Codec.{what}", "codes", array, _checks.UINT8, "n", self.code_size)
         return np.ascontiguousarray(array)
 
     @property
@@ -262,23 +262,7 @@ def load(path: str | os.PathLike[str]) -> Codec:
     return codec
 
 
-def _check_integer(what: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{what} must be an integer, got {type(value).__name__}")
-    if not low <= value <= high:
-        raise ValueError(f"{what} must be in [{low}, {high}], got {value}")
-
-
 def _finite(where: str, name: str, x: npt.ArrayLike, d: int) -> F32:
     rows = as_rows(where, name, x, d)
     refuse_nonfinite(where, name, rows)
     return to_float32(rows)
-
-
-def _mask(mask: npt.ArrayLike, n: int) -> Bools:
-    array = np.asarray(mask)
-    if array.dtype != np.bool_:
-        raise TypeError(f"Codec.search: mask must be bool, got {array.dtype}")
-    if array.shape != (n,):
-        raise ValueError(f"Codec.search: mask must be ({n},), got {array.shape}")
-    return array

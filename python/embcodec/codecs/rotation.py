@@ -43,7 +43,7 @@ class HR(Transform):
 
     @property
     def _signs(self) -> F32:
-        return np.float32(1) - np.float32(2) * self.flips
+        return np.where(self.flips, np.float32(-1), np.float32(1))
 
     def forward(self, x: F32) -> F32:
         return hadamard_rotate(x, self._signs)

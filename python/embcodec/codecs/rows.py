@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embcodec.kernels import _checks
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -16,7 +18,6 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32, float16, bfloat16 or float64
 
-FLOATS = ("float32", "float16", "bfloat16", "float64")
 BLOCK_BYTES = 16 << 20  # a block passes through at most four arrays of this size at a time
 
 
@@ -27,12 +28,7 @@ def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
         TypeError: another dtype.
         ValueError: another shape.
     """
-    rows = np.asarray(x)
-    if rows.dtype.name not in FLOATS:
-        raise TypeError(f"{where}: {name} must be {', '.join(FLOATS[:-1])} or {FLOATS[-1]}, got {rows.dtype}")
-    if rows.ndim != 2 or rows.shape[1] == 0 or (d is not None and rows.shape[1] != d):
-        raise ValueError(f"{where}: {name} must be (n, {d or 'd'}), got {rows.shape}")
-    return rows
+    return _checks.floats(where, name, np.asarray(x), "n", d or "d")
 
 
 def refuse_nonfinite(where: str, name: str, x: Floats, first: int = 0) -> None:

@@ -16,7 +16,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 def _mix(z: U64) -> U64:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.bitwise_xor(z, z >> np.uint64(31))
+    mixed: U64 = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def row_keys(seed: int, first: int, n: int) -> U64:

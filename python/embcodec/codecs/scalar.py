@@ -57,7 +57,8 @@ class BF16(Coder):
         out.view("<u2")[...] = bits >> np.uint32(16)
 
     def decode(self, codes: U8) -> F32:
-        return (codes.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        x: F32 = (codes.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return x
 
 
 @register

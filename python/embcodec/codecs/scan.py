@@ -31,11 +31,12 @@ class Folded:
         if self.scale is None and self.shift is None:
             return hits
         scores, ids = hits
-        wide = scores.astype(np.float64)
+        wide = np.where(ids >= 0, scores.astype(np.float64), 0)
         if self.scale is not None:
-            wide = np.where(ids >= 0, wide * self.scale[:, None], -np.inf)
+            wide *= self.scale[:, None]
         if self.shift is not None:
             wide += self.shift[:, None]
+        wide[ids < 0] = -np.inf
         return best(to_float32(wide) + np.float32(0), ids, scores.shape[1])
 
 

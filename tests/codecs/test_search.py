@@ -1,0 +1,182 @@
+"""A score is the score of the decoded row, for every spec and metric."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from embcodec.codecs import Codec
+from embcodec.codecs import rows as rows_module
+
+METRICS = ("ip", "l2", "cosine")
+
+
+def exact(x: np.ndarray, q: np.ndarray, metric: str) -> np.ndarray:
+    """Scores (nq, n) in float64."""
+    x, q = x.astype(np.float64), q.astype(np.float64)
+    if metric == "l2":
+        return -((q[:, None] - x) ** 2).sum(axis=2)
+    ip = q @ x.T
+    if metric == "ip":
+        return ip
+    norms = np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(x, axis=1)
+    return np.divide(ip, norms, out=np.zeros_like(ip), where=norms > 0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_are_those_of_the_decoded_rows(
+    codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str, masked: bool
+) -> None:
+    codes = codec.encode(rows)
+    mask = np.arange(len(rows)) % 3 > 0 if masked else None
+    scores, ids = codec.search(codes, queries, 20, metric, mask)
+    assert scores.dtype == np.float32
+    assert ids.dtype == np.int64
+    want = exact(codec.decode(codes), queries, metric)
+    tolerance = 2e-6 * max(1.0, float(np.abs(want).max()))
+    np.testing.assert_allclose(scores, np.take_along_axis(want, ids, axis=1), rtol=0, atol=tolerance)
+    if mask is not None:
+        assert mask[ids].all()
+        want[:, ~mask] = -np.inf
+    np.testing.assert_allclose(scores, -np.sort(-want, axis=1)[:, :20], rtol=0, atol=tolerance)
+    assert all(len(set(row)) == 20 for row in ids)
+    falls, ties = np.diff(scores) < 0, np.diff(scores) == 0
+    assert (falls | (ties & (np.diff(ids) > 0))).all()  # score descending, then id ascending
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_blocks_do_not_show(
+    codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, mask = codec.encode(rows), np.arange(len(rows)) % 5 != 2
+    whole = codec.search(codes, queries, 20, metric, mask), codec.decode(codes)
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 1500)
+    assert (codec.encode(rows) == codes).all()
+    (scores, ids), decoded = codec.search(codes, queries, 20, metric, mask), codec.decode(codes)
+    np.testing.assert_array_equal(ids, whole[0][1])
+    np.testing.assert_array_equal(scores, whole[0][0])
+    np.testing.assert_array_equal(decoded, whole[1])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_where_the_mask_leaves_too_few(
+    codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str
+) -> None:
+    codes, mask = codec.encode(rows), np.zeros(len(rows), np.bool_)
+    mask[[4, 77]] = True
+    scores, ids = codec.search(codes, queries, 5, metric, mask)
+    assert all(set(row[:2]) == {4, 77} for row in ids)
+    assert np.isfinite(scores[:, :2]).all()
+    assert (ids[:, 2:] == -1).all()
+    assert (scores[:, 2:] == -np.inf).all()
+    mask[:] = False
+    scores, ids = codec.search(codes, queries, 5, metric, mask)
+    assert (ids == -1).all()
+    assert (scores == -np.inf).all()
+
+
+def test_equal_rows_come_by_id(codec: Codec, rows: np.ndarray, queries: np.ndarray) -> None:
+    codes = codec.encode(rows[[8] * 30])
+    for metric in METRICS:
+        _, ids = codec.search(codes, queries, 30, metric)
+        assert (ids == np.arange(30)).all()
+
+
+def test_a_zero_query_ties_all_rows(codec: Codec, rows: np.ndarray) -> None:
+    zero = np.zeros((1, rows.shape[1]), np.float32)
+    for metric in ("ip", "cosine"):
+        scores, ids = codec.search(codec.encode(rows), zero, 12, metric)
+        assert (scores == 0).all()
+        assert (ids == np.arange(12)).all()
+
+
+def test_k_is_n_and_no_queries(codec: Codec, rows: np.ndarray, queries: np.ndarray) -> None:
+    codes = codec.encode(rows)
+    for metric in METRICS:
+        _, ids = codec.search(codes, queries, len(rows), metric)
+        assert (np.sort(ids, axis=1) == np.arange(len(rows))).all()
+        scores, ids = codec.search(codes, queries[:0], 3, metric)
+        assert scores.shape == ids.shape == (0, 3)
+
+
+def test_threads_do_not_show(codec: Codec, rows: np.ndarray, queries: np.ndarray) -> None:
+    codes = codec.encode(rows)
+    for metric in METRICS:
+        one, three = (codec.search(codes, queries, 9, metric, threads=t) for t in (1, 3))
+        np.testing.assert_array_equal(one[0], three[0])
+        np.testing.assert_array_equal(one[1], three[1])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spec", ["PCA16,SQ8", "BF16", "Top5", "SQ4:row", "MRL25,HR,SQ8", "VQ20", "SQ8"])
+def test_decoded_rows_are_never_all_there(
+    fitted: Callable[[str], Codec],
+    spec: str,
+    metric: str,
+    queries: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codec = fitted(spec)
+    x = np.random.default_rng(0).standard_normal((30000, codec.d), np.float32)
+    codes = codec.encode(x)
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 1 << 14)
+    tracemalloc.start()
+    codec.search(codes, queries, 10, metric)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.nbytes / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"k": 0}, ValueError, r"Codec.search: k must be from 1 to 150 \(the codes\), got 0"),
+        ({"k": 151}, ValueError, r"Codec.search: k must be from 1 to 150 \(the codes\), got 151"),
+        ({"k": 2.0}, TypeError, "Codec.search: k must be an integer, got float"),
+        ({"metric": "dot"}, ValueError, "Codec.search: metric must be 'ip', 'l2' or 'cosine', got 'dot'"),
+        ({"mask": np.ones(149, bool)}, ValueError, r"Codec.search: mask must be \(150,\), got \(149,\)"),
+        ({"mask": np.ones(150, int)}, TypeError, "Codec.search: mask must be bool, got int64"),
+        (
+            {"Q": np.ones((2, 47), np.float32)},
+            ValueError,
+            r"Codec.search: Q must be \(n, 48\), got \(2, 47\)",
+        ),
+        ({"Q": np.ones(48, np.float32)}, ValueError, r"Codec.search: Q must be \(n, 48\), got \(48,\)"),
+        ({"Q": np.ones((2, 48), int)}, TypeError, "Codec.search: Q must be float32, .* got int64"),
+        ({"Q": np.full((2, 48), np.nan)}, ValueError, "Codec.search: Q has a non-finite value in row 0"),
+        ({"codes": np.ones((150, 7), np.uint8)}, ValueError, r"codes must be \(n, 48\), got \(150, 7\)"),
+        ({"codes": np.ones((150, 48), np.int8)}, TypeError, "Codec.search: codes must be uint8, got int8"),
+        ({"codes": np.ones((0, 48), np.uint8)}, ValueError, r"Codec.search: k must be from 1 to 0"),
+    ],
+)
+def test_bad_arguments(
+    fitted: Callable[[str], Codec], rows: np.ndarray, queries: np.ndarray, change: dict[str, object],
+    error: type[Exception], message: str,
+) -> None:  # fmt: skip
+    codec = fitted("SQ8")
+    arguments = {"codes": codec.encode(rows), "Q": queries, "k": 10, **change}
+    with pytest.raises(error, match=message):
+        codec.search(**arguments)
+
+
+def test_codes_that_are_none(fitted: Callable[[str], Codec], rows: np.ndarray, queries: np.ndarray) -> None:
+    for spec in ("VQ20", "Top5"):
+        codec = fitted(spec)
+        codes = codec.encode(rows)
+        codes[3] = 255
+        with pytest.raises(ValueError, match=r"codeword 255 of 20|indices must ascend"):
+            codec.decode(codes)
+        with pytest.raises(ValueError, match=r"codeword 255 of 20|indices must ascend"):
+            codec.search(codes, queries, 5)
+
+
+def test_codes_in_pieces(codec: Codec, rows: np.ndarray, queries: np.ndarray) -> None:
+    codes = codec.encode(rows)
+    apart = np.repeat(codes, 2, axis=0)[::2]
+    assert not apart.flags.c_contiguous
+    np.testing.assert_array_equal(codec.decode(apart), codec.decode(codes))
+    np.testing.assert_array_equal(codec.search(apart, queries)[1], codec.search(codes, queries)[1])
