@@ -9,7 +9,8 @@ import embcodec
 
 ROOT = Path(embcodec.__file__).parent
 LAYERS = (
-    {"cli", "__main__"},
+    {"__main__"},
+    {"cli"},
     {"io", "evaluation", "tuning", "monitoring", "compat", "learned"},
     {""},  # the package itself, which exports from the layers below
     {"codecs"},

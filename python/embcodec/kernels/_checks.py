@@ -172,7 +172,8 @@ def _shape(kernel: str, name: str, a: Array, shape: Shape) -> None:
         else:
             return
     wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-    least = " with at least one dimension" if 0 in got[len(shape) - 1 :] else ""
+    empty = [want for want, length in zip(shape, got) if want.__class__ is str and length == 0]
+    least = f" with {empty[-1]} > 0" if empty and len(got) == len(shape) else ""
     raise ValueError(f"{kernel}: {name} must be ({wanted}){least}, got {got}")
 
 

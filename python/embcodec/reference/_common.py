@@ -19,7 +19,7 @@ NON_FINITE = "x has a non-finite value in row {row}"
 
 def as_float32(kernel: str, x: Array, xp: Any) -> Array:
     """The matrix in float32; ValueError names the lowest row with a value that is not finite."""
-    x = x.astype(xp.float32)
+    x = x.astype(xp.float32, order="C")
     refuse_rows(kernel, NON_FINITE, ~xp.isfinite(x).all(axis=1), xp)
     return x
 

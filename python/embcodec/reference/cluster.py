@@ -40,7 +40,7 @@ def distances(x: Array, codebook: Array, xp: Any) -> Iterator[Array]:
     wide = codebook.astype(xp.float64)
     for start in range(0, x.shape[0], rows):
         difference = x[start : start + rows, None, :].astype(xp.float64) - wide
-        yield (difference * difference).sum(axis=2)
+        yield xp.einsum("nkd,nkd->nk", difference, difference)
 
 
 def nearest(x: Array, codebook: Array, xp: Any) -> tuple[Array, Array]:
@@ -90,14 +90,16 @@ def assert_inertia(got: float, want: float, x: Array) -> None:
 def _check_ids(inputs: Arguments, got: Array, want: Array) -> None:
     assert got.dtype == want.dtype
     assert got.shape == want.shape
-    assert_nearest(inputs["x"], inputs["codebook"], got)
+    if (got != want).any():
+        assert_nearest(inputs["x"], inputs["codebook"], got)
 
 
 def _check_fit(inputs: Arguments, got: Any, want: Any) -> None:
     (codebook, ids, inertia), x = got, inputs["x"]
     assert codebook.dtype == np.float32
     assert codebook.shape == want[0].shape
-    assert_nearest(x, codebook, ids)
+    if (ids != want[1]).any() or (codebook != want[0]).any():
+        assert_nearest(x, codebook, ids)
     difference = x.astype(np.float64) - codebook[ids]
     np.testing.assert_allclose(inertia, (difference * difference).sum(), rtol=1e-9)
     assert_inertia(inertia, want[2], x)

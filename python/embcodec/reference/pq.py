@@ -65,9 +65,9 @@ def _topk_inputs(
 
 
 def _fit_inputs(x: Array, rng: np.random.Generator, bits: int, most: int) -> Arguments | None:
-    """Where there are fewer rows than codewords they are repeated, so that clusters run empty."""
+    """Where there are fewer rows than codewords they are repeated, so that clusters run empty. Wide rows are not."""
     n, d = x.shape
-    if not n:
+    if not n or (n < 2**bits and d > 64):
         return None
     x = np.resize(x, (max(n, 2**bits), d))
     m = max(i for i in range(1, min(d, most) + 1) if d % i == 0)
@@ -79,6 +79,8 @@ def _check_codes(inputs: Arguments, got: Array, want: Array) -> None:
     m = codebooks.shape[0]
     assert got.dtype == want.dtype
     assert got.shape == want.shape
+    if (got == want).all():
+        return
     ids = unpack(got, m, bits_of(codebooks), np)
     assert (pack(ids, bits_of(codebooks), np) == got).all(), "padding bits are not 0"
     for part, codebook, column in zip(_subspaces(inputs["x"], m), codebooks, ids.T):
@@ -88,6 +90,8 @@ def _check_codes(inputs: Arguments, got: Array, want: Array) -> None:
 def _check_fit(inputs: Arguments, got: Array, want: Array) -> None:
     assert got.dtype == want.dtype
     assert got.shape == want.shape
+    if (got == want).all():
+        return
     for part, codebook, wanted in zip(_subspaces(inputs["x"], inputs["m"]), got, want):
         assert_inertia(nearest(part, codebook, np)[1].sum(), nearest(part, wanted, np)[1].sum(), part)
 

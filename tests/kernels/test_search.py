@@ -1,0 +1,113 @@
+"""The order of results, masks and metrics, for every scan on every level."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from embcodec import _native, kernels
+from embcodec.reference import REGISTRY
+
+LEVELS = _native.available_levels()
+SCANS = [name for name in REGISTRY if name.endswith("_topk")]
+MINUS_INFINITY = np.float32(-np.inf)
+
+
+def scan_inputs(name, x, k, mask=None):
+    kernel = REGISTRY[name]
+    inputs = kernel.inputs(x, np.random.default_rng(2), **kernel.variants[0])
+    return {**inputs, "k": k, "mask": mask}
+
+
+def search(name, inputs, isa):
+    return getattr(kernels, name)(**inputs, isa=isa)
+
+
+def some_rows(n, d, different):
+    """n rows of which only a few are different, in random order."""
+    rng = np.random.default_rng(8)
+    rows = rng.integers(-3, 4, (different, d)).astype(np.float32)
+    return rows[rng.integers(different, size=n)]
+
+
+@pytest.mark.parametrize(("name", "isa"), list(product(SCANS, LEVELS)))
+def test_equal_scores_come_by_ascending_id(name, isa):
+    """Through many blocks of rows and with every k that could be a border."""
+    x = some_rows(2500, 16, 6)
+    everything = scan_inputs(name, x, len(x))
+    scores, ids = search(name, everything, isa)
+    for s, i in zip(scores, ids):
+        assert sorted(i) == list(range(len(x)))
+        steps = list(zip(-s, i))
+        assert steps == sorted(steps)
+    for k in (1, 2, 7, 8, 9, 63, 64, 65, 1000):
+        some_scores, some_ids = search(name, {**everything, "k": k}, isa)
+        np.testing.assert_array_equal(some_ids, ids[:, :k])
+        np.testing.assert_array_equal(some_scores, scores[:, :k])
+
+
+@pytest.mark.parametrize(("name", "isa"), list(product(SCANS, LEVELS)))
+def test_masked_rows_never_appear(name, isa):
+    x = some_rows(700, 16, 50)
+    mask = np.random.default_rng(1).random(700) < 0.3
+    scores, ids = search(name, scan_inputs(name, x, 700), isa)
+    masked_scores, masked_ids = search(name, scan_inputs(name, x, 250, mask), isa)
+    left = int(mask.sum())
+    for s, i, ms, mi in zip(scores, ids, masked_scores, masked_ids):
+        np.testing.assert_array_equal(mi[:left], i[mask[i]][:250])
+        np.testing.assert_array_equal(ms[:left], s[mask[i]][:250])
+        assert (mi[left:] == -1).all()
+        assert (ms[left:] == MINUS_INFINITY).all()
+    assert left < 250
+
+
+@pytest.mark.parametrize(("name", "isa"), list(product(SCANS, LEVELS)))
+def test_a_mask_that_lets_nothing_through(name, isa):
+    scores, ids = search(name, scan_inputs(name, some_rows(40, 16, 9), 3, np.zeros(40, bool)), isa)
+    assert (ids == -1).all()
+    assert (scores == MINUS_INFINITY).all()
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_no_queries(name):
+    inputs = scan_inputs(name, some_rows(40, 16, 9), 3)
+    scores, ids = search(name, {**inputs, "queries": inputs["queries"][:0]}, None)
+    assert (scores.shape, scores.dtype, ids.shape, ids.dtype) == ((0, 3), np.float32, (0, 3), np.int64)
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_zero_is_never_negative(isa, metric):
+    x = np.array([[0, 0], [1, 0], [-0.0, 0]], np.float32)
+    scores, _ = kernels.flat_topk(
+        x, np.array([[0, -1], [0, 0], [-0.0, -0.0]], np.float32), 3, metric, isa=isa
+    )
+    assert not np.signbit(scores[scores == 0]).any()
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+def test_the_cosine_of_a_zero_row_is_0(isa):
+    x = np.array([[-1, 0], [0, 0], [3, 4]], np.float32)
+    scores, ids = kernels.flat_topk(x, np.array([[2, 0], [0, 0]], np.float32), 3, "cosine", isa=isa)
+    np.testing.assert_array_equal(ids, [[2, 1, 0], [0, 1, 2]])
+    np.testing.assert_allclose(scores, [[0.6, 0, -1], [0, 0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+def test_overflow_sorts_last_and_before_the_filler(isa):
+    """Row 1 scores infinity minus infinity, row 2 minus infinity."""
+    x = np.array([[1, 1], [3e38, 3e38], [-3e38, 0], [2, 2]], np.float32)
+    mask = np.array([True, True, True, False])
+    scores, ids = kernels.flat_topk(x, np.array([[10, -10]], np.float32), 4, mask=mask, isa=isa)
+    np.testing.assert_array_equal(ids, [[0, 1, 2, -1]])
+    np.testing.assert_array_equal(scores, [[0, -np.inf, -np.inf, -np.inf]])
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+def test_a_row_that_is_masked_may_hold_anything(isa):
+    x = np.ones((5, 3), np.float32)
+    x[2] = np.nan
+    _, ids = kernels.flat_topk(x, x[:1], 4, mask=np.arange(5) != 2, isa=isa)
+    np.testing.assert_array_equal(ids, [[0, 1, 3, 4]])
+    with pytest.raises(ValueError, match="flat_topk: x has a non-finite value in row 2"):
+        kernels.flat_topk(x, x[:1], 4, isa=isa)
