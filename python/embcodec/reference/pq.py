@@ -65,7 +65,7 @@ def _topk_inputs(
 
 
 def _fit_inputs(x: Array, rng: np.random.Generator, bits: int, most: int) -> Arguments | None:
-    """Where there are fewer rows than codewords they are repeated, so that clusters run empty. Wide rows are not."""
+    """Rows are repeated where they are fewer than codewords, so that clusters run empty; not wide ones."""
     n, d = x.shape
     if not n or (n < 2**bits and d > 64):
         return None
