@@ -43,7 +43,8 @@ class HR(Transform):
 
     @property
     def _signs(self) -> F32:
-        return np.where(self.flips, np.float32(-1), np.float32(1))
+        signs: F32 = np.where(self.flips, np.float32(-1), np.float32(1))
+        return signs
 
     def forward(self, x: F32) -> F32:
         return hadamard_rotate(x, self._signs)
