@@ -1,7 +1,8 @@
 """Every kernel beside NumPy doing the same job: `pytest benchmarks --benchmark-enable --rows 100000`.
 
-A kernel that is slower than NumPy fails. extra_info (--benchmark-json) has the bytes touched, their rate as a share
-of the machine's copy bandwidth (np.copyto, bytes read plus bytes written), and NumPy's time over the kernel's.
+A kernel that is slower than NumPy fails. extra_info (--benchmark-json) has the bytes touched, their rate as a
+share of the machine's copy bandwidth (np.copyto, bytes read plus bytes written), and NumPy's time over the
+kernel's.
 """
 
 from functools import cache

@@ -255,6 +255,52 @@ def test_the_largest_magnitudes_are_kept(rng):
     assert topk_encode(np.zeros((1, 65537), np.float32), 1)[0].dtype == np.uint32
 
 
+def test_the_check_of_near_optimal_codes_refuses_worse_ones(rng):
+    x, codebook = rng.standard_normal((50, 7), np.float32), rng.standard_normal((20, 7), np.float32)
+    codebook[13] = codebook[4]
+    inputs = {"x": x, "codebook": codebook}
+    want = vq_encode(**inputs)
+    check = REGISTRY["vq_encode"].check
+    check(inputs, want, want)
+    second = np.argsort(((x[:, None] - codebook) ** 2).sum(axis=2), axis=1, kind="stable")[:, 1].astype(
+        np.int32
+    )
+    for i in range(50):
+        worse = want.copy()
+        worse[i] = second[i] if want[i] != 4 else 13  # the equal codeword of the higher id
+        with pytest.raises(AssertionError):
+            check(inputs, worse, want)
+    books = {"x": x, "codebooks": np.ascontiguousarray(codebook[:16].reshape(16, 1, 7).swapaxes(0, 1))}
+    codes = pq_encode(**books)
+    REGISTRY["pq_encode"].check(books, codes, codes)
+    for wrong in (codes ^ 1, codes | 16):  # another codeword, a bit in the padding
+        with pytest.raises(AssertionError):
+            REGISTRY["pq_encode"].check(books, wrong, codes)
+
+
+def test_the_check_of_a_fit_refuses_worse_ones(rng):
+    x = rng.standard_normal((90, 6), np.float32)
+    inputs = {"x": x, "k": 5, "iterations": 9, "seed": 1}
+    codebook, ids, inertia = want = kmeans_fit(**inputs)
+    check = REGISTRY["kmeans_fit"].check
+    check(inputs, want, want)
+    moved = codebook * np.float32(0.95)
+    worse = vq_encode(x, moved)
+    moved_inertia = float(((x - moved[worse]).astype(np.float64) ** 2).sum())
+    for wrong in (
+        (codebook, ids[::-1].copy(), inertia),
+        (codebook, ids, 1.1 * inertia),
+        (moved, worse, moved_inertia),
+    ):
+        with pytest.raises(AssertionError):
+            check(inputs, wrong, want)
+    parts = {"x": x, "m": 2, "bits": 4, "iterations": 9, "seed": 1}
+    books = pq_fit(**parts)
+    REGISTRY["pq_fit"].check(parts, books, books)
+    with pytest.raises(AssertionError):
+        REGISTRY["pq_fit"].check(parts, books * np.float32(0.9), books)
+
+
 @pytest.mark.parametrize("name", [n for n, kernel in REGISTRY.items() if kernel.peer])
 def test_peers_do_the_same_job(rng, name):
     """A benchmark against a peer that does something else would be worth nothing."""
