@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -158,6 +159,19 @@ void parallel_ranges(int64_t n, int64_t grain, int threads, int64_t floats,
   parallel_for(shares, workers, [&](int64_t i, int worker) {
     share(Range{n * i / shares, n * (i + 1) / shares}, scratch[static_cast<size_t>(worker)]->data);
   });
+}
+
+int64_t lowest_bad_row(int64_t n, int64_t grain, int threads, int64_t floats,
+                       const std::function<int64_t(Range, float*)>& share) {
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> bad{kNone};
+  parallel_ranges(n, grain, threads, floats, [&](Range range, float* scratch) {
+    const int64_t row = share(range, scratch);
+    if (row == kAllFinite) return;
+    for (int64_t seen = bad.load(); row < seen && !bad.compare_exchange_weak(seen, row);) {
+    }
+  });
+  return bad.load() == kNone ? kAllFinite : bad.load();
 }
 
 }  // namespace embcodec

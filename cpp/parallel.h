@@ -23,4 +23,8 @@ int useful_threads(int64_t items, int64_t grain, int threads);
 void parallel_ranges(int64_t n, int64_t grain, int threads, int64_t floats,
                      const std::function<void(Range range, float* scratch)>& share);
 
+// The same for shares that may come upon a row they refuse: share() returns it or kAllFinite. Returns the lowest one.
+int64_t lowest_bad_row(int64_t n, int64_t grain, int threads, int64_t floats,
+                       const std::function<int64_t(Range range, float* scratch)>& share);
+
 }  // namespace embcodec

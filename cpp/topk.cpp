@@ -1,7 +1,6 @@
 #include "topk.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -51,18 +50,18 @@ int64_t scan_in_parallel(int64_t n, int64_t nq, int k, int threads, int64_t scra
   for (int64_t i = 0; i < heaps; ++i)
     best[static_cast<size_t>(i)] = {keys.data() + i * k, k, 0, -std::numeric_limits<float>::infinity()};
 
-  std::atomic<int64_t> bad{std::numeric_limits<int64_t>::max()};
-  parallel_ranges(parts, 1, static_cast<int>(parts), scratch_floats, [&](Range range, float* scratch) {
+  const auto run_parts = [&](Range range, float* scratch) {
+    int64_t lowest = kAllFinite;
     for (int64_t i = range.begin; i < range.end; ++i) {
       const Range rows = by_query ? Range{0, n} : Range{n * i / parts, n * (i + 1) / parts};
       const Range queries = by_query ? Range{nq * i / parts, nq * (i + 1) / parts} : Range{0, nq};
       const int64_t row = part(best.data() + (by_query ? 0 : i * nq), rows, queries, scratch);
-      if (row == kAllFinite) continue;
-      for (int64_t seen = bad.load(); row < seen && !bad.compare_exchange_weak(seen, row);) {
-      }
+      if (row != kAllFinite && (lowest == kAllFinite || row < lowest)) lowest = row;
     }
-  });
-  if (bad.load() != std::numeric_limits<int64_t>::max()) return bad.load();
+    return lowest;
+  };
+  const int64_t bad = lowest_bad_row(parts, 1, static_cast<int>(parts), scratch_floats, run_parts);
+  if (bad != kAllFinite) return bad;
 
   parallel_ranges(nq, 64, threads, 0, [&](Range range, float*) {
     std::vector<uint64_t> merged;

@@ -5,9 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 
@@ -41,21 +39,17 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
 }
 
 constexpr int64_t kRowGrain = 256;  // rows that are worth a thread
+constexpr int64_t kQueryGrain = 8;  // queries that are worth one
 
 // Encoders: encode(range, scratch) gives kAllFinite or its first bad row. Runs without the GIL.
 inline void encode_rows(const char* kernel, int64_t n, int threads, int64_t scratch_floats,
                         const std::function<int64_t(Range, float*)>& encode) {
-  std::atomic<int64_t> bad{std::numeric_limits<int64_t>::max()};
+  int64_t bad;
   {
     py::gil_scoped_release release;
-    parallel_ranges(n, kRowGrain, threads, scratch_floats, [&](Range range, float* scratch) {
-      const int64_t row = encode(range, scratch);
-      if (row == kAllFinite) return;
-      for (int64_t seen = bad.load(); row < seen && !bad.compare_exchange_weak(seen, row);) {
-      }
-    });
+    bad = lowest_bad_row(n, kRowGrain, threads, scratch_floats, encode);
   }
-  if (bad.load() != std::numeric_limits<int64_t>::max()) refuse_row(kernel, bad.load());
+  if (bad != kAllFinite) refuse_row(kernel, bad);
 }
 
 inline void decode_rows(int64_t n, int threads, int64_t scratch_floats,
@@ -89,5 +83,7 @@ inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, con
 }
 
 void register_scalar(py::module_& m);
+void register_cluster(py::module_& m);
+void register_pq(py::module_& m);
 
 }  // namespace embcodec

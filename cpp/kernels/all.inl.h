@@ -1,5 +1,7 @@
 // Every family, compiled for the level whose simd header was included before, and the level's table.
 #pragma once
+#include "adc.inl.h"
+#include "cluster.inl.h"
 #include "scalar.inl.h"
 
 namespace embcodec {
@@ -7,7 +9,9 @@ namespace EMB_ISA {
 
 extern const Kernels kernels;
 const Kernels kernels = {
-    sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk, dot16,
+    sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
+    codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
+    pq_encode, pq_decode, pq_tables, pq_topk, dot16,
 };
 
 }  // namespace EMB_ISA

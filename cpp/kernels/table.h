@@ -31,6 +31,19 @@ struct RowSqParams {
   int bits;
 };
 
+// A codebook (k, d) as given, and as codebook_pack lays it out for the search of the nearest codeword.
+struct Codebook {
+  const float* values;
+  const float* packed;
+  int64_t k, d;
+};
+// Codebooks (m, ksub, dsub), ksub 256 (codes of 8 bits) or 16 (4 bits); `packed` holds m packed codebooks.
+struct Pq {
+  const float* codebooks;
+  const float* packed;
+  int64_t m, ksub, dsub;
+};
+
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with
 // the *_scratch function beside the kernel.
 struct Kernels {
@@ -42,6 +55,18 @@ struct Kernels {
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
+  void (*codebook_pack)(const float* codebook, int64_t k, int64_t d, float* packed);
+  int64_t (*vq_encode)(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch);
+  // The means of the rows of clusters: those of cluster c are order[starts[c]] .. order[starts[c+1] - 1].
+  void (*cluster_means)(const Rows& x, const uint32_t* order, const int64_t* starts, float* codebook, Range clusters,
+                        float* scratch);
+  void (*squared_errors)(const Rows& x, const float* codebook, const int32_t* ids, double* errors, Range r,
+                         float* scratch);
+  int64_t (*convert_rows)(const Rows& x, float* out, Range r, float* scratch);
+  int64_t (*pq_encode)(const Rows& x, const Pq& p, CodesOut out, Range r, float* scratch);
+  void (*pq_decode)(const Codes& codes, const Pq& p, float* out, Range r);
+  void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
+  void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
   float (*dot)(const float* a, const float* b, int64_t padded);  // the contract's dot16, for norms of queries
 };
 
@@ -58,6 +83,23 @@ constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 // ... and for a scan: the block, a norm for each of its rows, one row.
 constexpr int64_t scan_scratch(int64_t d) {
   return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
+}
+
+
+constexpr int64_t kFewRows = 4;  // fewer rows than these find their codewords in float64, without a packed codebook
+// A packed codebook (codebook_pack says what is where).
+constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(k) * (d + 1); }
+// Search of the nearest codeword: 16 rows transposed, one row, and for each subspace 16 codes.
+constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 16 * padded16(d) + row_scratch(d) + 4 * m; }
+// Means of clusters: float64 sums and one row.
+constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
+
+constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that are added up together
+constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
+constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * dsub; }
+// ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
+constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
+  return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
 }
 
 }  // namespace embcodec

@@ -11,6 +11,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;  // 4 sums of two registers each leave room for the operands
+constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
 
 struct f32x16 {
   __m256 lo, hi;
@@ -33,6 +34,7 @@ EMB_OP i32x16 splat_i32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_e
 EMB_OP f32x16 add(f32x16 a, f32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
 EMB_OP f32x16 sub(f32x16 a, f32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
 EMB_OP f32x16 mul(f32x16 a, f32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+EMB_OP f32x16 div(f32x16 a, f32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }

@@ -20,6 +20,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 4, kTileQueries = 4;  // 16 sums of the 32 registers
+constexpr int kGroup = 16;  // codewords compared at a time with 16 rows
 
 typedef __m512 f32x16;
 typedef __m512i i32x16;
@@ -33,6 +34,7 @@ EMB_OP i32x16 splat_i32(int32_t x) { return _mm512_set1_epi32(x); }
 EMB_OP f32x16 add(f32x16 a, f32x16 b) { return _mm512_add_ps(a, b); }
 EMB_OP f32x16 sub(f32x16 a, f32x16 b) { return _mm512_sub_ps(a, b); }
 EMB_OP f32x16 mul(f32x16 a, f32x16 b) { return _mm512_mul_ps(a, b); }
+EMB_OP f32x16 div(f32x16 a, f32x16 b) { return _mm512_div_ps(a, b); }
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { return _mm512_fmadd_ps(a, b, c); }
 #if defined(EMB_EMULATED)  // SIMDe's own min and max treat NaN otherwise than the instructions do
 EMB_OP f32x16 min(f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), a); }

@@ -10,6 +10,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;  // accumulators of a scan's tile that fit the registers
+constexpr int kGroup = 2;  // codewords compared at a time with 16 rows
 
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
@@ -49,6 +50,7 @@ EMB_OP i32x16 splat_i32(int32_t x) {
 EMB_OP f32x16 add(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] + b.v[i]) }
 EMB_OP f32x16 sub(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] - b.v[i]) }
 EMB_OP f32x16 mul(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] * b.v[i]) }
+EMB_OP f32x16 div(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] / b.v[i]) }
 // a*b + c with at least the accuracy of two roundings; fused where the level has it (assignments only).
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { EMB_LANES(f32x16, a.v[i] * b.v[i] + c.v[i]) }
 // The second operand where the comparison fails, so NaN in `a` gives `b`.

@@ -1,0 +1,183 @@
+// The scan over product quantizer codes: sums of lookup table entries (asymmetric distance computation). A score is the
+// float32 sum over the subspaces in order, on every level.
+#pragma once
+#include "pq.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+// Squared norms (m, ksub) of the codewords.
+inline void norm_table(const Pq& p, float* table) {
+  const float* c = p.codebooks;
+  for (int64_t j = 0; j < p.m * p.ksub; ++j, c += p.dsub) {
+    float sum = 0.0f;
+    for (int64_t i = 0; i < p.dsub; ++i) sum += c[i] * c[i];
+    table[j] = sum;
+  }
+}
+
+// The rows of a scan that the mask allows, some at a time.
+struct CodeBlock {
+  const uint8_t* codes[kAdcRows];
+  int64_t ids[kAdcRows];
+  float norms[kAdcRows];
+  int count;
+};
+
+// Sums of R rows' entries of a table (m, ksub). Codes are cut from 64-bit words: a load for each 8 or 16 of them.
+template <int BITS, int R>
+EMB_OP void lookup(const float* table, const uint8_t* const* codes, int64_t m, float* sums) {
+  constexpr int kPerWord = 64 / BITS, kEntries = 1 << BITS;
+  float sum[R] = {};
+  int64_t s = 0;
+  for (; s + kPerWord <= m; s += kPerWord) {
+    uint64_t word[R];
+    for (int r = 0; r < R; ++r) __builtin_memcpy(&word[r], codes[r] + s * BITS / 8, 8);
+    for (int t = 0; t < kPerWord; ++t, table += kEntries) {
+      for (int r = 0; r < R; ++r) {
+        sum[r] += table[word[r] & (kEntries - 1)];
+        word[r] >>= BITS;
+      }
+    }
+  }
+  for (; s < m; ++s, table += kEntries)
+    for (int r = 0; r < R; ++r) sum[r] += table[code_at<BITS>(codes[r], s)];
+  for (int r = 0; r < R; ++r) sums[r] = sum[r];
+}
+
+template <int BITS>
+EMB_OP void lookup_block(const float* table, const CodeBlock& block, int64_t m, float* sums) {
+  int r = 0;
+  for (; r + 4 <= block.count; r += 4) lookup<BITS, 4>(table, block.codes + r, m, sums + r);
+  for (; r < block.count; ++r) lookup<BITS, 1>(table, block.codes + r, m, sums + r);
+}
+
+// Calls use(block) with the rows that the mask allows; `norms`: the table of squared norms, null unless wanted.
+template <int BITS, class Use>
+EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t m, const float* norms, Use use) {
+  CodeBlock block;
+  for (int64_t row = rows.begin; row < rows.end;) {
+    for (block.count = 0; row < rows.end && block.count < kAdcRows; ++row) {
+      if (scan.mask && !scan.mask[row]) continue;
+      block.codes[block.count] = codes.data + row * codes.stride;
+      block.ids[block.count++] = row;
+    }
+    if (norms) {
+      lookup_block<BITS>(norms, block, m, block.norms);
+      for (int r = 0; r < block.count; ++r) block.norms[r] = __builtin_sqrtf(block.norms[r]);
+    }
+    use(block);
+  }
+}
+
+template <int BITS>
+EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, const float* norms,
+                       float* scratch) {
+  float* table = scratch;
+  pq_tables(p, scan.queries, scan.metric, table, {q, q + 1}, scratch + p.m * p.ksub);
+  for_blocks<BITS>(codes, scan, rows, p.m, norms, [&](const CodeBlock& block) {
+    float sums[kAdcRows];
+    lookup_block<BITS>(table, block, p.m, sums);
+    for (int r = 0; r < block.count; ++r)
+      keep(scan.best[q], finish(sums[r], scan.metric, scan.queries.norm[q], norms ? block.norms[r] : 0.0f),
+           block.ids[r]);
+  });
+}
+
+// The tables of up to 16 queries side by side, (m, ksub, 16): one lookup then serves them all. `columns`: the queries,
+// transposed to (d, 16).
+template <bool L2>
+EMB_OP void tile_tables(const Pq& p, const float* columns, float* tables) {
+  const float* c = p.codebooks;
+  for (int64_t s = 0; s < p.m; ++s, columns += 16 * p.dsub) {
+    for (int64_t j = 0; j < p.ksub; ++j, c += p.dsub, tables += 16) {
+      f32x16 sum = splat(0.0f);
+      for (int64_t i = 0; i < p.dsub; ++i) sum = accumulate<L2>(sum, load(columns + 16 * i), splat(c[i]));
+      store(tables, sum);
+    }
+  }
+}
+
+// Sums (rows, 16) of the entries of a tile's tables. Few subspaces at a time, so that their tables stay in L1.
+template <int BITS>
+EMB_OP void lookup_tile(const float* tables, const CodeBlock& block, int64_t m, float* sums) {
+  constexpr int kEntries = 1 << BITS, kStep = 512 / kEntries;
+  for (int r = 0; r < block.count; ++r) store(sums + 16 * r, splat(0.0f));
+  for (int64_t s = 0; s < m; s += kStep, tables += kStep * kEntries * 16) {
+    const int64_t step = m - s < kStep ? m - s : kStep;
+    for (int r = 0; r < block.count; ++r) {
+      f32x16 sum = load(sums + 16 * r);
+      for (int64_t t = 0; t < step; ++t)
+        sum = add(sum, load(tables + (t * kEntries + code_at<BITS>(block.codes[r], s + t)) * 16));
+      store(sums + 16 * r, sum);
+    }
+  }
+}
+
+EMB_OP f32x16 finish16(f32x16 sum, Metric metric, f32x16 query_norms, float row_norm) {
+  if (metric == Metric::ip) return sum;
+  if (metric == Metric::l2) return sub(splat(0.0f), sum);
+  const f32x16 product = mul(query_norms, splat(row_norm));
+  return select(equal(product, splat(0.0f)), splat(0.0f), div(sum, product));
+}
+
+// Offers a block's scores to the heaps of `count` queries. Most scores are below every floor: one comparison for all.
+EMB_OP void keep_tile(const Scan& scan, const CodeBlock& block, int64_t q, int count, const float* norms,
+                      const float* sums) {
+  float floors[16] = {}, scores[16], query_norms[16] = {};
+  for (int lane = 0; lane < count; ++lane) {
+    floors[lane] = scan.best[q + lane].floor;
+    query_norms[lane] = scan.queries.norm[q + lane];
+  }
+  for (int r = 0; r < block.count; ++r) {
+    const f32x16 score = finish16(load(sums + 16 * r), scan.metric, load(query_norms), norms ? block.norms[r] : 0.0f);
+    const bool full = scan.best[q].count == scan.best[q].k;
+    uint32_t wanted = (full ? mask_bits(less(load(floors), score)) : 0xffffu) & ((1u << count) - 1u);
+    if (!wanted) continue;
+    store(scores, score);
+    for (; wanted; wanted &= wanted - 1u) {
+      const int lane = __builtin_ctz(wanted);
+      keep(scan.best[q + lane], scores[lane], block.ids[r]);
+      floors[lane] = scan.best[q + lane].floor;
+    }
+  }
+}
+
+template <int BITS>
+EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, int count,
+                      const float* norms, float* scratch) {
+  const Queries& queries = scan.queries;
+  float *tables = scratch, *columns = tables + 16 * p.m * p.ksub, *sums = columns + 16 * queries.stride;
+  for (int64_t lane = 0; lane < 16; ++lane)
+    for (int64_t j = 0; j < queries.d; ++j)
+      columns[16 * j + lane] = lane < count ? queries.data[(q + lane) * queries.stride + j] : 0.0f;
+  if (scan.metric == Metric::l2)
+    tile_tables<true>(p, columns, tables);
+  else
+    tile_tables<false>(p, columns, tables);
+  for_blocks<BITS>(codes, scan, rows, p.m, norms, [&](const CodeBlock& block) {
+    lookup_tile<BITS>(tables, block, p.m, sums);
+    keep_tile(scan, block, q, count, norms, sums);
+  });
+}
+
+void pq_topk(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+  float* norms = nullptr;
+  if (scan.metric == Metric::cosine) norm_table(p, norms = scratch);
+  scratch += padded16(p.m * p.ksub);
+  for (int64_t q = queries.begin; q < queries.end;) {
+    const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
+    if (count >= kFewQueries) {
+      EMB_FOR_KSUB(p.ksub, scan_tile<BITS>(codes, p, scan, rows, q, count, norms, scratch))
+      q += count;
+    } else {
+      EMB_FOR_KSUB(p.ksub, scan_query<BITS>(codes, p, scan, rows, q, norms, scratch))
+      ++q;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
