@@ -37,11 +37,15 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 for an error, 130 after an interrupt.
     """
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
+    command = typer.main.get_command(app)
     try:
-        status = typer.main.get_command(app).main(arguments, prog_name="embcodec", standalone_mode=False)
+        with command.make_context("embcodec", arguments) as context:
+            command.invoke(context)
         sys.stdout.flush()
-    except typer.Abort as error:
-        return _fail(str(error.__cause__ or "") or "interrupted", 130)
+    except typer.Exit as done:
+        return done.exit_code
+    except KeyboardInterrupt as interrupt:
+        return _fail(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:  # the reader of a pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
@@ -49,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if os.environ.get("EMBCODEC_DEBUG"):
             raise
         return _fail(_message(error), 2)
-    return status if isinstance(status, int) else 0
+    return 0
 
 
 def _fail(message: str, status: int) -> int:

@@ -16,7 +16,7 @@ import embcodec
 from embcodec.codecs import load
 from embcodec.io.conversion import Conversion, Decoding, Encoding
 from embcodec.io.formats import find_files, open_source
-from embcodec.io.job import is_unfinished, open_job
+from embcodec.io.job import is_unfinished, open_job, sweep
 from embcodec.io.plan import Budget, plan_chunks
 from embcodec.io.progress import Progress, Silent
 from embcodec.io.task import FileTask
@@ -149,6 +149,7 @@ def _write(
     plan = plan_chunks(Budget(handling.memory).holding_codec(codec), *map(max, zip(*sizes)))
     identity = _identity(tasks, conversion, column, handling.memory)
     if handling.resume and not is_unfinished(out) and all(task.is_done() for task in tasks):
+        sweep(out)
         return
     with open_job(out, identity, resume=handling.resume, overwrite=handling.overwrite) as job:
         for number, task in enumerate(tasks):

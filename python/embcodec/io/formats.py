@@ -13,9 +13,10 @@ from embcodec.io.npy import open_npy, write_npy
 from embcodec.io.parquet import ParquetSource, ParquetWriter
 from embcodec.io.tensors import open_tensors, write_tensors
 
-__all__ = ["check_suffix", "find_files", "open_source", "open_writer"]
+__all__ = ["SUFFIXES", "check_suffix", "find_files", "open_source", "open_writer"]
 
 _OPENERS = {".npy": open_npy, ".parquet": ParquetSource, ".safetensors": open_tensors}
+SUFFIXES = tuple(_OPENERS)
 
 
 def check_suffix(path: Path) -> str:
@@ -24,8 +25,8 @@ def check_suffix(path: Path) -> str:
     Raises:
         ValueError: it names none.
     """
-    if path.suffix not in _OPENERS:
-        raise ValueError(f"{path}: the name must end in {', '.join(_OPENERS)}")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: the name must end in {', '.join(SUFFIXES)}")
     return path.suffix
 
 
@@ -42,13 +43,13 @@ def find_files(path: Path) -> list[Path]:
         check_suffix(path)
         return [path]
     files = sorted(
-        file for file in path.iterdir() if file.suffix in _OPENERS and not file.name.startswith((".", "_"))
+        file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith((".", "_"))
     )
     formats = {file.suffix for file in files}
     if len(formats) != 1:
         found = ", ".join(sorted(formats)) or "none"
         raise ValueError(
-            f"{path}: a folder must hold files of one format, {', '.join(_OPENERS)}; found {found}"
+            f"{path}: a folder must hold files of one format, {', '.join(SUFFIXES)}; found {found}"
         )
     return files
 

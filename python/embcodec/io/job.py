@@ -26,10 +26,10 @@ from typing import Any
 import pyarrow as pa
 
 from embcodec.io.base import Writer
-from embcodec.io.formats import find_files
+from embcodec.io.formats import SUFFIXES
 from embcodec.io.header import sidecar_path
 
-__all__ = ["Job", "check_out", "is_unfinished", "open_job", "replacing"]
+__all__ = ["Job", "check_out", "is_unfinished", "open_job", "replacing", "sweep"]
 
 _JOB_FILE = "job.json"
 _FOLDERS = ("parts", "writing", "files", "ready")
@@ -87,14 +87,15 @@ class Job:
         if not ready.exists():
             (self._work / "files").replace(ready)
         items = sorted(ready.iterdir(), reverse=True)  # a .npy.json before its .npy
-        if items:
-            check_out(self._out, self._overwrite)
-        if self._out.is_dir():
-            shutil.rmtree(self._out)
-        elif len(items) > 1:
-            self._out.unlink(missing_ok=True)  # lest the old codes lie beside the new header
-        for item in items:
-            item.replace(self._out.with_name(item.name))
+        targets = {item: self._out.with_name(item.name) for item in items}
+        for target in targets.values():
+            _check_free(target, self._overwrite)
+        if len(targets) > 1:
+            self._out.unlink(missing_ok=True)  # lest for a moment the old codes lie beside the new header
+        for item, target in targets.items():
+            if target.is_dir():
+                shutil.rmtree(target)
+            item.replace(target)
         _sync(self._out.parent)
 
     def _path(self, folder: str, target: Path) -> Path:
@@ -134,10 +135,10 @@ def open_job(out: Path, identity: Mapping[str, Any], *, resume: bool, overwrite:
             _empty(work)
             work.rmdir()
             raise
-        except OSError as error:
-            raise OSError(
-                f"{_reason(error)}; what is done is kept in {work}, --resume goes on with it"
-            ) from error
+        except (OSError, KeyboardInterrupt) as error:
+            kind = OSError if isinstance(error, OSError) else KeyboardInterrupt
+            kept = f"what is done is kept in {work}, --resume goes on with it"
+            raise kind(f"{_reason(error)}; {kept}") from error
         _empty(work)
         work.rmdir()
 
@@ -160,6 +161,15 @@ def is_unfinished(out: Path) -> bool:
     return (_work_folder(out) / _JOB_FILE).exists()
 
 
+def sweep(out: Path) -> None:
+    """Remove the work folder of a job that ended, if that was interrupted too."""
+    work = _work_folder(out)
+    if work.exists():
+        with _locked(work):
+            _empty(work)
+            work.rmdir()
+
+
 def check_out(out: Path, overwrite: bool) -> None:
     """Refuse an OUT that exists, or whose folder does not.
 
@@ -170,13 +180,15 @@ def check_out(out: Path, overwrite: bool) -> None:
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent}: no such folder")
     for path in (out, sidecar_path(out)):
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path}: exists; --overwrite replaces it")
-    if out.is_dir():
-        written = set(find_files(out))
-        written |= {sidecar_path(path) for path in written}
-        if strange := sorted(set(out.iterdir()) - written):
-            raise FileExistsError(f"{out}: is not replaced, for it holds {strange[0].name} too")
+        _check_free(path, overwrite)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path}: exists; --overwrite replaces it")
+    for file in path.iterdir() if path.is_dir() else ():
+        if file.suffix not in SUFFIXES and not file.name.endswith(".npy.json"):
+            raise FileExistsError(f"{path}: is not replaced, for it holds {file.name} too")
 
 
 def _begin(work: Path, identity: Mapping[str, Any], resume: bool, overwrite: bool) -> bool:
@@ -263,5 +275,7 @@ def _work_folder(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _reason(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or "interrupted"

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embcodec.io.sizes import format_size
-
 __all__ = ["Budget", "Plan", "plan_batch", "plan_chunks"]
 
 _RESERVED = 160_000_000  # the interpreter, the libraries, Parquet's buffers and pages: measured 90 to 140 MB
@@ -49,10 +47,8 @@ class Budget:
         """
         rows = (self.memory - self.held) // max(row_bytes, 1)
         if rows < 1:
-            need = format_size(self.held + row_bytes)
-            raise ValueError(
-                f"a memory of {format_size(self.memory)} is too small: this takes {need} at least"
-            )
+            memory, need = (f"{size / 1e6:,.1f} MB" for size in (self.memory, self.held + row_bytes))
+            raise ValueError(f"a memory of {memory} is too small: this takes {need} at least")
         return rows
 
 

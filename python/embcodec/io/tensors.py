@@ -34,7 +34,7 @@ def open_tensors(path: Path, kind: Kind, column: str | None) -> RawSource:
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
     column = column or (CODES_TENSOR if kind == "codes" else _only_matrix(path, shapes))
     if column not in header:
-        raise ValueError(f"{path}: no tensor {column!r}; it has {', '.join(shapes) or 'none'}")
+        raise ValueError(f"{path}: no tensor {column!r}; it has {', '.join(sorted(shapes)) or 'none'}")
     entry = header[column]
     if entry["dtype"] not in _DTYPES:
         raise ValueError(f"{path}: tensor {column!r} is {entry['dtype']}, not one of {', '.join(_DTYPES)}")
@@ -83,6 +83,6 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 def _only_matrix(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> str:
     matrices = [name for name, shape in shapes.items() if len(shape) == 2]
     if len(matrices) != 1:
-        listed = ", ".join(shapes) or "none"
+        listed = ", ".join(sorted(shapes)) or "none"
         raise ValueError(f"{path}: one tensor must be 2-d, or --column choose among: {listed}")
     return matrices[0]
