@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
 from sklearn import decomposition
 
-from embcodec.codecs import Codec, Coder, Transform, parse_spec
+from embcodec.codecs import Codec, Coder, Transform, load, parse_spec
+from embcodec.codecs.rows import F32
+from embcodec.codecs.spec import _STAGES
 from embcodec.data import load_sample
+from embcodec.kernels import flat_topk
 
 
 def fit_transform_stage(text: str, x: np.ndarray, seed: int = 0) -> Transform:
@@ -310,3 +315,26 @@ def test_top_of_many_dimensions() -> None:
         np.testing.assert_array_equal(coder.decode(codes), x)
         _, found = coder.search(codes, -x[:1], 2, "ip", None, None)
         assert found.tolist() == [[1, 0]]
+
+
+# a stage of one's own
+
+
+def test_the_stage_in_the_documentation_works(rows: np.ndarray, queries: np.ndarray, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "codecs.md").read_text()
+    source = text[text.index("from embcodec.codecs import Tensor, Transform, register") :].partition("```")[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embcodec.codecs.spec._STAGES", [*_STAGES])
+        exec(source, {"np": np, "F32": F32})
+        codec = Codec("Scale,PCA20,SQ8").fit(rows)
+        codec.save(tmp_path / "c")
+        assert load(tmp_path / "c").fingerprint == codec.fingerprint
+        codes = codec.encode(rows)
+        close(codec.decode(codes), rows, 0.5)
+        for metric in ("ip", "l2", "cosine"):
+            scores, ids = codec.search(codes, queries, 5, metric)
+            want, found = flat_topk(codec.decode(codes), queries, 5, metric=metric)
+            close(scores, want)
+            assert (ids == found).mean() > 0.9
+    with pytest.raises(ValueError, match="stage 'Scale' at position 0 is not known"):
+        Codec("Scale,SQ8")
