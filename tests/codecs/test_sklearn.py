@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -89,6 +90,14 @@ def test_fitted_attributes(labelled: tuple[np.ndarray, np.ndarray]) -> None:
         check_is_fitted(codec)
     check_is_fitted(codec.fit(labelled[0]))
     assert codec.n_features_in_ == 24
+
+
+def test_a_copy_by_pickle_is_the_same(labelled: tuple[np.ndarray, np.ndarray]) -> None:
+    """joblib sends estimators to its workers that way."""
+    codec = Codec("PCA8,VQ9").fit(labelled[0])
+    again = pickle.loads(pickle.dumps(codec))
+    assert again.fingerprint == codec.fingerprint
+    np.testing.assert_array_equal(again.transform(labelled[0]), codec.transform(labelled[0]))
 
 
 def test_repr_can_be_evaluated() -> None:

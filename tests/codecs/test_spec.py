@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embcodec.codecs import Codec, parse_spec
 
@@ -57,6 +59,16 @@ def test_what_is_not_a_spec(spec: str, message: str) -> None:
         Codec(spec)
     assert str(caught.value).startswith("Codec: spec ")
     assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.sampled_from(list("SPCAQBinary:,0148x PQ48x8 mean row q0. \n")), max_size=12).map("".join))
+def test_any_string_is_a_spec_or_refused(spec: str) -> None:
+    try:
+        codec = Codec(spec)
+    except ValueError:
+        return
+    assert Codec(codec.spec).spec == codec.spec
+    assert codec.spec == "".join(spec.split())
 
 
 @pytest.mark.parametrize("spec", [None, 8, b"SQ8", ["SQ8"]])

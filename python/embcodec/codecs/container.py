@@ -22,7 +22,9 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 FORMAT = 1
+_HEADER_LIMIT = 1 << 20  # bytes: what a codec has is a thousandth of it
 _FIELDS = {"spec": str, "d": int, "seed": int, "fingerprint": str, "format": int}
+_DAMAGE = (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError)
 Tensors = dict[str, npt.NDArray[Any]]
 
 
@@ -63,21 +65,21 @@ def read_codec(path: str | os.PathLike[str]) -> tuple[Header, Tensors]:
         OSError: the file cannot be read.
         ValueError: it is not a codec file, or damaged.
     """
-    data = Path(path).read_bytes()
     try:
-        tensors = load_tensors(data)
-        header = _parse_header(data)
-    except (
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:
-        raise ValueError(f"{os.fspath(path)} is not a codec file, or damaged: {error}") from error
-    return header, tensors
+        with Path(path).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _HEADER_LIMIT:  # before a large file of another kind is read
+                raise ValueError("it does not begin with a header")
+            header = _parse_header(file.read(length))
+            file.seek(0)
+            return header, load_tensors(file.read())
+    except _DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    """What is said about a file that is not what it should be."""
+    return ValueError(f"{os.fspath(path)} is not a codec file, or damaged: {error!s:.300}")
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -100,8 +102,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _parse_header(data: bytes) -> Header:
-    length = int.from_bytes(data[:8], "little")
-    fields = _parse_object(_parse_object(data[8 : 8 + length])["__metadata__"]["embcodec"])
+    metadata = _parse_object(data).get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("embcodec"), str):
+        raise ValueError("its header has no embcodec entry")
+    fields = _parse_object(metadata["embcodec"])
     checksum = fields.pop("checksum", None)
     if {name: type(value) for name, value in fields.items()} != _FIELDS:
         raise ValueError(f"the entry must hold {', '.join(_FIELDS)} and checksum")

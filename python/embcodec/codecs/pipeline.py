@@ -258,7 +258,7 @@ def load(path: str | os.PathLike[str]) -> Codec:
         if codec.spec != header.spec or codec.fingerprint != header.fingerprint:
             raise ValueError("its fingerprint is wrong")
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not a codec file, or damaged: {error}") from error
+        raise container.damaged(path, error) from error
     return codec
 
 
