@@ -1,6 +1,7 @@
 // Every family, compiled for the level whose simd header was included before, and the level's table.
 #pragma once
 #include "adc.inl.h"
+#include "binary.inl.h"
 #include "cluster.inl.h"
 #include "scalar.inl.h"
 
@@ -10,6 +11,7 @@ namespace EMB_ISA {
 extern const Kernels kernels;
 const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
+    bits_encode, bits_decode, hamming_topk, bits_topk,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
     pq_encode, pq_decode, pq_tables, pq_topk, dot16,
 };

@@ -13,6 +13,7 @@ EMB_OP f32x16 load_tail(const float* p, int64_t count) {
   __builtin_memcpy(lanes, p, static_cast<size_t>(count) * 4);
   return load(lanes);
 }
+EMB_OP f32x16 lanes_of(const float* p, int64_t count) { return count == 16 ? load(p) : load_tail(p, count); }
 EMB_OP void store_tail(float* p, f32x16 a, int64_t count) {
   float lanes[16];
   store(lanes, a);

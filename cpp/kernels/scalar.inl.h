@@ -68,8 +68,6 @@ EMB_OP void decode_row(const uint8_t* codes, int64_t d, float* out, bool pad, Lo
   store(out + j, load_tail(lanes, d - j));
 }
 
-EMB_OP f32x16 lanes_of(const float* p, int64_t count) { return count == 16 ? load(p) : load_tail(p, count); }
-
 template <int BITS>
 EMB_OP void sq_decode_row(const uint8_t* codes, const SqParams& p, float* out, bool pad) {
   decode_row<BITS>(codes, p.d, out, pad, [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },

@@ -31,6 +31,14 @@ struct RowSqParams {
   int bits;
 };
 
+// One bit a dimension: the value low[j] or high[j]. `msb`: dimension 0 is the highest bit of its byte.
+struct BitsParams {
+  const float* low;
+  const float* high;
+  int64_t d;
+  bool msb;
+};
+
 // A codebook (k, d) as given, and as codebook_pack lays it out for the search of the nearest codeword.
 struct Codebook {
   const float* values;
@@ -55,6 +63,14 @@ struct Kernels {
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
+
+  int64_t (*bits_encode)(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch);
+  void (*bits_decode)(const Codes& codes, const BitsParams& p, float* out, Range r, float* scratch);
+  void (*hamming_topk)(const Codes& codes, const Codes& queries, int64_t bytes, const uint8_t* mask, TopK* best,
+                       Range rows, Range part);
+  void (*bits_topk)(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries,
+                    float* scratch);
+
   void (*codebook_pack)(const float* codebook, int64_t k, int64_t d, float* packed);
   int64_t (*vq_encode)(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch);
   // The means of the rows of clusters: those of cluster c are order[starts[c]] .. order[starts[c+1] - 1].
@@ -84,7 +100,6 @@ constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 constexpr int64_t scan_scratch(int64_t d) {
   return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
 }
-
 
 constexpr int64_t kFewRows = 4;  // fewer rows than these find their codewords in float64, without a packed codebook
 // A packed codebook (codebook_pack says what is where).

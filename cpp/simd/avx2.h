@@ -2,7 +2,7 @@
 #pragma once
 #include <immintrin.h>
 
-#include "../core.h"
+#include "../row/bits.h"
 
 #define EMB_OP inline __attribute__((always_inline))
 
@@ -174,16 +174,9 @@ EMB_OP bool all_finite(f32x16 a) {
   const __m256i bad = _mm256_or_si256(lo, hi);
   return _mm256_testz_si256(bad, bad);
 }
-EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
-  int64_t count = 0;
-  for (; bytes >= 8; a += 8, b += 8, bytes -= 8) {
-    uint64_t x, y;
-    __builtin_memcpy(&x, a, 8);
-    __builtin_memcpy(&y, b, 8);
-    count += _mm_popcnt_u64(x ^ y);
-  }
-  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
-  return count;
+template <int R>
+EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t bytes, int64_t* counts) {
+  count_different_bits<R>(a, rows, bytes, counts);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-#include "../core.h"
+#include "../row/bits.h"
 
 #define EMB_OP inline __attribute__((always_inline))
 
@@ -168,23 +168,27 @@ EMB_OP bool all_finite(f32x16 a) {
   const __m512i e = _mm512_set1_epi32(0x7f800000);
   return _mm512_cmpeq_epi32_mask(_mm512_and_si512(_mm512_castps_si512(a), e), e) == 0;
 }
-EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
-  int64_t count = 0;
 #if defined(EMB_VNNI) && !defined(EMB_EMULATED)
-  for (; bytes >= 64; a += 64, b += 64, bytes -= 64) {
-    const __m512i differ = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
-    count += _mm512_reduce_add_epi64(_mm512_popcnt_epi64(differ));
+template <int R>
+EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t bytes, int64_t* counts) {
+  __m512i sums[R];
+  for (int r = 0; r < R; ++r) sums[r] = _mm512_setzero_si512();
+  for (int64_t j = 0; j < bytes; j += 64) {
+    const __mmask64 inside = bytes - j < 64 ? (1ull << (bytes - j)) - 1 : ~0ull;
+    const __m512i left = _mm512_maskz_loadu_epi8(inside, a + j);
+    for (int r = 0; r < R; ++r) {
+      const __m512i differ = _mm512_xor_si512(left, _mm512_maskz_loadu_epi8(inside, rows[r] + j));
+      sums[r] = _mm512_add_epi64(sums[r], _mm512_popcnt_epi64(differ));
+    }
   }
-#endif
-  for (; bytes >= 8; a += 8, b += 8, bytes -= 8) {
-    uint64_t x, y;
-    __builtin_memcpy(&x, a, 8);
-    __builtin_memcpy(&y, b, 8);
-    count += __builtin_popcountll(x ^ y);
-  }
-  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
-  return count;
+  for (int r = 0; r < R; ++r) counts[r] = _mm512_reduce_add_epi64(sums[r]);
 }
+#else
+template <int R>
+EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t bytes, int64_t* counts) {
+  count_different_bits<R>(a, rows, bytes, counts);
+}
+#endif
 
 }  // namespace
 }  // namespace EMB_ISA

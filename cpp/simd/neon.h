@@ -2,7 +2,7 @@
 #pragma once
 #include <arm_neon.h>
 
-#include "../core.h"
+#include "../row/bits.h"
 
 #define EMB_OP inline __attribute__((always_inline))
 
@@ -158,12 +158,22 @@ EMB_OP bool all_finite(f32x16 a) {
   for (int i = 0; i < 4; ++i) bad = vorrq_u32(bad, vceqq_u32(vandq_u32(vreinterpretq_u32_f32(a.v[i]), e), e));
   return vmaxvq_u32(bad) == 0;
 }
-EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
-  int64_t count = 0;
-  for (; bytes >= 16; a += 16, b += 16, bytes -= 16)
-    count += vaddlvq_u8(vcntq_u8(veorq_u8(vld1q_u8(a), vld1q_u8(b))));
-  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
-  return count;
+template <int R>
+EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t bytes, int64_t* counts) {
+  uint32x4_t sums[R];
+  for (int r = 0; r < R; ++r) sums[r] = vdupq_n_u32(0);
+  int64_t j = 0;
+  for (; j + 16 <= bytes; j += 16) {
+    const uint8x16_t left = vld1q_u8(a + j);
+    for (int r = 0; r < R; ++r) {
+      const uint8x16_t differ = vcntq_u8(veorq_u8(left, vld1q_u8(rows[r] + j)));
+      sums[r] = vpadalq_u16(sums[r], vpaddlq_u8(differ));
+    }
+  }
+  const uint8_t* rest[R];
+  for (int r = 0; r < R; ++r) rest[r] = rows[r] + j;
+  count_different_bits<R>(a + j, rest, bytes - j, counts);
+  for (int r = 0; r < R; ++r) counts[r] += vaddvq_u32(sums[r]);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The portable level: 16 lanes as four 128-bit vectors of the compiler's own, which it maps to whatever the target
 // has. It defines what every other level's operations mean, so it is also the level that the others are tested against.
 #pragma once
+#include "../row/bits.h"
 #include "../row/halves.h"
 
 #define EMB_OP inline __attribute__((always_inline))
@@ -169,16 +170,10 @@ EMB_OP bool all_finite(f32x16 a) {
   for (int i = 0; i < 4; ++i) bad |= ((i32x4)a.v[i] & 0x7f800000) == 0x7f800000;
   return (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
 }
-EMB_OP int64_t popcount_xor(const uint8_t* a, const uint8_t* b, int64_t bytes) {
-  int64_t count = 0;
-  for (; bytes >= 8; a += 8, b += 8, bytes -= 8) {
-    uint64_t x, y;
-    __builtin_memcpy(&x, a, 8);
-    __builtin_memcpy(&y, b, 8);
-    count += __builtin_popcountll(x ^ y);
-  }
-  for (int64_t i = 0; i < bytes; ++i) count += __builtin_popcount(a[i] ^ b[i]);
-  return count;
+// The number of bits in which `a` differs from each of R rows.
+template <int R>
+EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t bytes, int64_t* counts) {
+  count_different_bits<R>(a, rows, bytes, counts);
 }
 
 }  // namespace
