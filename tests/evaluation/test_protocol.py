@@ -53,7 +53,12 @@ def test_the_exact_row_loses_nothing_and_was_not_fitted(results):
     exact = results[0]
     assert (exact.recall, exact.cosine_error, exact.mse, exact.relative_mse) == (1, 0, 0, 0)
     assert exact.score_correlation == pytest.approx(1)
-    assert (exact.fit_seconds, exact.encode_rate, exact.decode_rate, exact.codec_bytes) == (None, None, None, 0)
+    assert (exact.fit_seconds, exact.encode_rate, exact.decode_rate, exact.codec_bytes) == (
+        None,
+        None,
+        None,
+        0,
+    )
 
 
 def test_measures_are_those_of_the_decoded_rows(results):
@@ -152,10 +157,12 @@ def test_times_are_medians_after_a_warm_up(monkeypatch):
 def test_threads_are_set_for_the_evaluation_and_put_back():
     before = embcodec.get_num_threads()
     seen = []
-    evaluate([], BASE, QUERIES, threads=before + 1, on_result=lambda _: seen.append(embcodec.get_num_threads()))
+    evaluate(
+        [], BASE, QUERIES, threads=before + 1, on_result=lambda _: seen.append(embcodec.get_num_threads())
+    )
     assert seen == [before + 1]
     assert embcodec.get_num_threads() == before
-    with pytest.raises(ValueError, match="Codec.fit"):
+    with pytest.raises(ValueError, match=r"Codec\.fit"):
         evaluate(["PQ5x8"], BASE, QUERIES, threads=before + 1)
     assert embcodec.get_num_threads() == before
 
@@ -168,7 +175,9 @@ def test_results_are_reported_as_they_come():
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
 def test_other_dtypes(dtype):
     base = BASE.astype(dtype)
-    result, same = (evaluate(["SQ8"], x, QUERIES.astype(dtype), k=5)[1] for x in (base, base.astype(np.float32)))
+    result, same = (
+        evaluate(["SQ8"], x, QUERIES.astype(dtype), k=5)[1] for x in (base, base.astype(np.float32))
+    )
     assert result.recall == same.recall
     assert result.cosine_error == pytest.approx(same.cosine_error, rel=1e-3)
 

@@ -93,9 +93,9 @@ def test_table_of_nothing_has_no_rows():
 
 def test_verdict_names_the_smallest_codec_that_keeps_each_recall():
     first, second, third = verdict(RESULTS, (0.95, 0.90, 0.9995))
-    assert first.startswith("SQ8 keeps recall@10 >= 0.95 at the fewest bytes: 384 a row, 4.0 times smaller")
+    assert first == "SQ8 keeps recall@10 >= 0.95 at the fewest bytes: 384 a row (4.0x smaller), recall 0.990."
     assert second.startswith(
-        "Center,HR,PCA128,SQ4 keeps recall@10 >= 0.9 at the fewest bytes: 64 a row, 24.0"
+        "Center,HR,PCA128,SQ4 keeps recall@10 >= 0.9 at the fewest bytes: 64 a row (24.0x"
     )
     assert third == "None of these codecs keeps recall >= 0.9995."
 

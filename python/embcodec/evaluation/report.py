@@ -109,6 +109,6 @@ def _sentence(best: Sequence[Result], recall: float) -> str:
     if found is None:
         return f"None of these codecs keeps recall >= {recall:g}."
     return (
-        f"{found.spec} keeps recall@{found.k} >= {recall:g} at the fewest bytes: {found.code_size} a row, "
-        f"{found.ratio:.1f} times smaller than float32, with recall {found.recall:.3f}."
+        f"{found.spec} keeps recall@{found.k} >= {recall:g} at the fewest bytes: "
+        f"{found.code_size} a row ({found.ratio:.1f}x smaller), recall {found.recall:.3f}."
     )
