@@ -53,7 +53,7 @@ def _codes(x: Array, rng: np.random.Generator, **kind: int) -> Arguments:
 
 
 def _tables_inputs(x: Array, rng: np.random.Generator, metric: str, **kind: int) -> Arguments:
-    return {"queries": x[:64], "codebooks": _codebooks(x, rng, **kind), "metric": metric}
+    return {"queries": x[:1024], "codebooks": _codebooks(x, rng, **kind), "metric": metric}
 
 
 def _topk_inputs(
