@@ -131,8 +131,8 @@ class Coder(Stage):
         """
 
     @abstractmethod
-    def decode(self, codes: U8) -> F32:
-        """Codes (n, code_size) to the rows they stand for, (n, d)."""
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        """Codes (n, code_size) to the rows they stand for: `out` (n, d), C-contiguous, or a new array."""
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

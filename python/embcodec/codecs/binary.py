@@ -49,8 +49,8 @@ class Binary(Coder):
     def encode(self, x: Floats, out: U8) -> None:
         bits_encode(x, self.threshold, out=out)
 
-    def decode(self, codes: U8) -> F32:
-        return bits_decode(codes, self.d, low=self.low, high=self.high)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return bits_decode(codes, self.d, low=self.low, high=self.high, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

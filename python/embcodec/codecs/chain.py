@@ -57,12 +57,17 @@ class Chain:
             x = stage.forward(x)
         return x
 
-    def decode(self, codes: U8) -> F32:
-        """A block of codes back to rows."""
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        """A block of codes back to rows: `out`, or a new array."""
+        if not self.transforms:
+            return self.coder.decode(codes, out)
         x = self.coder.decode(codes)
         for stage in reversed(self.transforms):
             x = stage.inverse(x)
-        return x
+        if out is None:
+            return x
+        out[...] = x
+        return out
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

@@ -50,8 +50,8 @@ class VQ(Coder):
             raise ValueError(f"{self.text}: a code names codeword {ids.max()} of {self.k}")
         return ids
 
-    def decode(self, codes: U8) -> F32:
-        return self.codebook[self._ids(codes)]
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return np.take(self.codebook, self._ids(codes), axis=0, out=out, mode="clip")  # all are in range
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

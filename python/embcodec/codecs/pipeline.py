@@ -181,7 +181,7 @@ class Codec(Estimator):
         checked = self._codes("decode", codes)
         x = np.empty((len(checked), self.d), np.float32)
         for rows in blocks(len(x), self._row_bytes):
-            x[rows] = self._chain.decode(checked[rows])
+            self._chain.decode(checked[rows], out=x[rows])
         return x
 
     def transform(self, X: npt.ArrayLike) -> F32:

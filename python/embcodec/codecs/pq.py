@@ -44,8 +44,8 @@ class PQ(Coder):
     def encode(self, x: Floats, out: U8) -> None:
         pq_encode(x, self.codebooks, out=out)
 
-    def decode(self, codes: U8) -> F32:
-        return pq_decode(codes, self.codebooks)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return pq_decode(codes, self.codebooks, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

@@ -31,8 +31,10 @@ class F16(Coder):
         refuse_nonfinite("F16", "x", x)
         out.view("<f2")[...] = np.clip(to_float32(x), -_F16_MAX, _F16_MAX)
 
-    def decode(self, codes: U8) -> F32:
-        return codes.view("<f2").astype(np.float32)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        x = np.empty((len(codes), self.d), np.float32) if out is None else out
+        x[...] = codes.view("<f2")
+        return x
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
@@ -56,8 +58,9 @@ class BF16(Coder):
         bits += ((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
         out.view("<u2")[...] = bits >> np.uint32(16)
 
-    def decode(self, codes: U8) -> F32:
-        x: F32 = (codes.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        x = np.empty((len(codes), self.d), np.float32) if out is None else out
+        np.left_shift(codes.view("<u2"), np.uint32(16), out=x.view(np.uint32), dtype=np.uint32)
         return x
 
 
@@ -89,8 +92,8 @@ class SQ(Coder):
     def encode(self, x: Floats, out: U8) -> None:
         sq_encode(x, self.lo, self.step, bits=self.bits, out=out)
 
-    def decode(self, codes: U8) -> F32:
-        return sq_decode(codes, self.lo, self.step, bits=self.bits)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return sq_decode(codes, self.lo, self.step, bits=self.bits, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
@@ -141,8 +144,8 @@ class RowSQ(Coder):
         scale, offset = np.ascontiguousarray(codes[:, packed:]).view("<f4").T.astype(np.float32, order="C")
         return codes[:, :packed], scale, offset
 
-    def decode(self, codes: U8) -> F32:
-        return rowsq_decode(*self._split(codes), self.d, bits=self.bits)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return rowsq_decode(*self._split(codes), self.d, bits=self.bits, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

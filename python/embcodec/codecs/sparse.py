@@ -55,8 +55,8 @@ class Top(Coder):
         values = np.ascontiguousarray(codes[:, at:]).view(self.values)
         return indices.astype(indices.dtype.newbyteorder("="), copy=False), values.astype(np.float32)
 
-    def decode(self, codes: U8) -> F32:
-        return topk_decode(*self._split(codes), self.d)
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return topk_decode(*self._split(codes), self.d, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
