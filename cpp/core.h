@@ -26,7 +26,8 @@ struct Rows {
 // Queries prepared for a scan: float32, each row padded with zeros to `stride` floats (a multiple of 16).
 struct Queries {
   const float* data;
-  const float* norm;  // Euclidean length of each query
+  const float* square;  // squared length of each query
+  const float* norm;    // its root
   int64_t n, d, stride;
 };
 

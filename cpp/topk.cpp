@@ -28,15 +28,17 @@ void write_best(std::vector<uint64_t>& keys, int k, float* scores, int64_t* ids)
 
 PaddedQueries::PaddedQueries(const float* data, int64_t n, int64_t d,
                              float (*dot)(const float*, const float*, int64_t))
-    : n_(n), d_(d), stride_(padded16(d)), values_(static_cast<size_t>(n * stride_)), norms_(static_cast<size_t>(n)) {
+    : n_(n), d_(d), stride_(padded16(d)), values_(static_cast<size_t>(n * stride_)), squares_(static_cast<size_t>(n)),
+      norms_(static_cast<size_t>(n)) {
   for (int64_t i = 0; i < n; ++i) {
     float* row = values_.data() + i * stride_;
     std::copy(data + i * d, data + (i + 1) * d, row);
-    norms_[static_cast<size_t>(i)] = std::sqrt(dot(row, row, stride_));
+    squares_[static_cast<size_t>(i)] = dot(row, row, stride_);
+    norms_[static_cast<size_t>(i)] = std::sqrt(squares_[static_cast<size_t>(i)]);
   }
 }
 
-Queries PaddedQueries::view() const { return {values_.data(), norms_.data(), n_, d_, stride_}; }
+Queries PaddedQueries::view() const { return {values_.data(), squares_.data(), norms_.data(), n_, d_, stride_}; }
 
 int64_t scan_in_parallel(int64_t n, int64_t nq, int k, int threads, int64_t scratch_floats,
                          const std::function<int64_t(TopK*, Range, Range, float*)>& part, float* scores,

@@ -15,7 +15,7 @@ class PaddedQueries {
 
  private:
   int64_t n_, d_, stride_;
-  std::vector<float> values_, norms_;
+  std::vector<float> values_, squares_, norms_;
 };
 
 // Runs part(best, rows, queries, scratch) over a split of the n rows (or of the nq queries, when there are many) and

@@ -19,6 +19,7 @@ namespace py = pybind11;
 
 using F32 = py::array_t<float, py::array::c_style>;
 using U8 = py::array_t<uint8_t, py::array::c_style>;
+using I8 = py::array_t<int8_t, py::array::c_style>;
 using I32 = py::array_t<int32_t, py::array::c_style>;
 using I64 = py::array_t<int64_t, py::array::c_style>;
 using Mask = std::optional<U8>;
@@ -41,14 +42,16 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
 constexpr int64_t kRowGrain = 256;  // rows that are worth a thread
 constexpr int64_t kQueryGrain = 8;  // queries that are worth one
 
-// Encoders: encode(range, scratch) gives kAllFinite or its first bad row. Runs without the GIL.
+// work(range, scratch) gives kAllFinite or its first bad row; the lowest of all is returned. Runs without the GIL.
+inline int64_t first_bad_row(int64_t n, int threads, int64_t scratch_floats,
+                             const std::function<int64_t(Range, float*)>& work) {
+  py::gil_scoped_release release;
+  return lowest_bad_row(n, kRowGrain, threads, scratch_floats, work);
+}
+
 inline void encode_rows(const char* kernel, int64_t n, int threads, int64_t scratch_floats,
                         const std::function<int64_t(Range, float*)>& encode) {
-  int64_t bad;
-  {
-    py::gil_scoped_release release;
-    bad = lowest_bad_row(n, kRowGrain, threads, scratch_floats, encode);
-  }
+  const int64_t bad = first_bad_row(n, threads, scratch_floats, encode);
   if (bad != kAllFinite) refuse_row(kernel, bad);
 }
 
@@ -58,27 +61,30 @@ inline void decode_rows(int64_t n, int threads, int64_t scratch_floats,
   parallel_ranges(n, kRowGrain, threads, scratch_floats, decode);
 }
 
-// Scans of float queries: scan(scan, rows, queries, scratch) gives kAllFinite or a bad row.
-inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, const F32& queries, int k, int metric,
-                      const Mask& mask, F32& scores, I64& ids, int threads, int64_t scratch_floats,
-                      const std::function<int64_t(const Scan&, Range, Range, float*)>& scan) {
+// Scans of float queries: scan(scan, rows, queries, scratch) gives kAllFinite or a bad row, the lowest is returned.
+inline int64_t topk_bad_row(const Kernels& kernels, int64_t n, const F32& queries, int k, int metric, const Mask& mask,
+                            F32& scores, I64& ids, int threads, int64_t scratch_floats,
+                            const std::function<int64_t(const Scan&, Range, Range, float*)>& scan) {
   const int64_t nq = queries.shape(0), d = queries.shape(1);
   const float* values = queries.data();
   const uint8_t* allowed = mask ? mask->data() : nullptr;
   float* scores_out = scores.mutable_data();
   int64_t* ids_out = ids.mutable_data();
-  int64_t bad;
-  {
-    py::gil_scoped_release release;
-    const PaddedQueries padded(values, nq, d, kernels.dot);
-    const Queries view = padded.view();
-    bad = scan_in_parallel(
-        n, nq, k, threads, scratch_floats,
-        [&](TopK* best, Range rows, Range part, float* scratch) {
-          return scan(Scan{view, static_cast<Metric>(metric), allowed, best}, rows, part, scratch);
-        },
-        scores_out, ids_out);
-  }
+  py::gil_scoped_release release;
+  const PaddedQueries padded(values, nq, d, kernels.dot);
+  const Queries view = padded.view();
+  return scan_in_parallel(
+      n, nq, k, threads, scratch_floats,
+      [&](TopK* best, Range rows, Range part, float* scratch) {
+        return scan(Scan{view, static_cast<Metric>(metric), allowed, best}, rows, part, scratch);
+      },
+      scores_out, ids_out);
+}
+
+inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, const F32& queries, int k, int metric,
+                      const Mask& mask, F32& scores, I64& ids, int threads, int64_t scratch_floats,
+                      const std::function<int64_t(const Scan&, Range, Range, float*)>& scan) {
+  const int64_t bad = topk_bad_row(kernels, n, queries, k, metric, mask, scores, ids, threads, scratch_floats, scan);
   if (bad != kAllFinite) refuse_row(kernel, bad);
 }
 
@@ -86,5 +92,7 @@ void register_scalar(py::module_& m);
 void register_binary(py::module_& m);
 void register_cluster(py::module_& m);
 void register_pq(py::module_& m);
+void register_sparse(py::module_& m);
+void register_trellis(py::module_& m);
 
 }  // namespace embcodec

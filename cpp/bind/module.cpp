@@ -29,6 +29,8 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   register_binary(m);
   register_cluster(m);
   register_pq(m);
+  register_sparse(m);
+  register_trellis(m);
 }
 
 }  // namespace embcodec

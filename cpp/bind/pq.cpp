@@ -77,7 +77,7 @@ void pq_decode(const py::array& codes, const F32& codebooks, F32 x, int threads,
 void pq_tables(const F32& queries, const F32& codebooks, int metric, F32 tables, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Pq pq = pq_of(codebooks);
-  const Queries from = {queries.data(), nullptr, queries.shape(0), queries.shape(1), queries.shape(1)};
+  const Queries from = {queries.data(), nullptr, nullptr, queries.shape(0), queries.shape(1), queries.shape(1)};
   const int64_t size = pq.m * pq.ksub;
   float* out = tables.mutable_data();
   py::gil_scoped_release release;

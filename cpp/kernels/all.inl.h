@@ -4,17 +4,24 @@
 #include "binary.inl.h"
 #include "cluster.inl.h"
 #include "scalar.inl.h"
+#include "sparse.inl.h"
+#include "trellis.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
 
 extern const Kernels kernels;
+// clang-format off
 const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
     bits_encode, bits_decode, hamming_topk, bits_topk,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
-    pq_encode, pq_decode, pq_tables, pq_topk, dot16,
+    pq_encode, pq_decode, pq_tables, pq_topk,
+    topk_encode, topk_decode, sparse_topk,
+    trellis_encode, trellis_decode, trellis_topk,
+    dot16,
 };
+// clang-format on
 
 }  // namespace EMB_ISA
 }  // namespace embcodec

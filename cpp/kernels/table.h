@@ -2,6 +2,7 @@
 // task and returns kAllFinite, or the first row with a non-finite value (encoders), or nothing.
 #pragma once
 #include "../core.h"
+#include "../row/trellis.h"
 
 namespace embcodec {
 
@@ -52,6 +53,27 @@ struct Pq {
   int64_t m, ksub, dsub;
 };
 
+// k entries a row; those of a row are contiguous, rows lie any stride (in bytes) apart. Indices are uint16, or uint32
+// where `wide`.
+struct Sparse {
+  const char* indices;
+  const char* values;
+  int64_t n, k, index_stride, value_stride;
+  bool wide;
+};
+struct SparseOut {
+  void* indices;
+  float* values;
+  bool wide;
+};
+
+// What a trellis scan adds to a decoded row: a factor on it, a coarse centroid to it. Null: neither.
+struct TrellisExtras {
+  const float* factor;      // (n,)
+  const float* centroids;   // (centroids, padded d)
+  const int32_t* centroid;  // (n,)
+};
+
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with
 // the *_scratch function beside the kernel.
 struct Kernels {
@@ -83,6 +105,13 @@ struct Kernels {
   void (*pq_decode)(const Codes& codes, const Pq& p, float* out, Range r);
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
   void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
+  int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
+  int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r, float* scratch);  // ... or the first row
+  int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch);  // of bad indices
+  int64_t (*trellis_encode)(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch);
+  void (*trellis_decode)(const Codes& codes, const TrellisParams& p, float* out, Range r, float* scratch);
+  void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
+                       Range queries, float* scratch);
   float (*dot)(const float* a, const float* b, int64_t padded);  // the contract's dot16, for norms of queries
 };
 
@@ -115,6 +144,13 @@ constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * 
 // ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
 constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
   return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
+}
+
+// ... and for sparse rows: values and magnitudes, or indices and values.
+constexpr int64_t sparse_scratch(int64_t entries) { return 2 * padded16(entries); }
+// ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
+constexpr int64_t trellis_scratch(int64_t d) {
+  return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
 }
 
 }  // namespace embcodec

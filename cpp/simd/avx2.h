@@ -148,6 +148,19 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return {_mm256_i32gather_ps(base, index.lo, 4), _mm256_i32gather_ps(base, index.hi, 4)};
 }
 
+// Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
+EMB_OP f32x16 spread(const float* p, int shift) {
+  if (shift >= 4) return splat(*p);
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), count = _mm256_set1_epi32(shift);
+  if (shift == 1) {
+    const __m256 eight = _mm256_loadu_ps(p);
+    return {_mm256_permutevar8x32_ps(eight, _mm256_srli_epi32(lanes, 1)),
+            _mm256_permutevar8x32_ps(eight, _mm256_srli_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), 1))};
+  }
+  const __m256 four = _mm256_castps128_ps256(shift == 2 ? _mm_loadu_ps(p) : _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p))));
+  return {_mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(lanes, count)),
+          _mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), count))};
+}
 EMB_OP float reduce_add(f32x16 a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

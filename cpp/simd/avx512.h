@@ -152,6 +152,14 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
                                     _mm_and_si128(_mm_slli_epi32(v, 6), _mm_set1_epi32(0x3f000000)));
   return widen_u8(_mm_or_si128(low, high));
 }
+// Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
+EMB_OP f32x16 spread(const float* p, int shift) {
+  if (shift >= 4) return splat(*p);
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i from = _mm512_srlv_epi32(lanes, _mm512_set1_epi32(shift));
+  const mask16 wanted = static_cast<mask16>((1u << (16 >> shift)) - 1u);
+  return _mm512_permutexvar_ps(from, _mm512_maskz_loadu_ps(wanted, p));
+}
 // One step of the fixed tree for sums, and the same shape for the extremes: 16 -> 8 -> 4 -> 2 -> 1.
 #define EMB_REDUCE(OP)                                                                                       \
   const __m512i bits = _mm512_castps_si512(a);                                                               \

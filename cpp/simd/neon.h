@@ -139,6 +139,12 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return load(values);
 }
 
+// Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
+EMB_OP f32x16 spread(const float* p, int shift) {
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = p[i >> shift];
+  return load(lanes);
+}
 #undef EMB_LANES
 
 EMB_OP float reduce_add(f32x16 a) {

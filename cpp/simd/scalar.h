@@ -150,6 +150,12 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return r;
 }
 
+// Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
+EMB_OP f32x16 spread(const float* p, int shift) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i >> shift];
+  return r;
+}
 // The sum in the order that the numeric contract fixes: halves added lane by lane, 16 to 8 to 4 to 2 to 1.
 EMB_OP float reduce_add(f32x16 a) {
   const f32x4 s = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);

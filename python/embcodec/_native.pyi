@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 _Any = NDArray[Any]
 _F32 = NDArray[np.float32]
 _U8 = NDArray[np.uint8]
+_I8 = NDArray[np.int8]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
 
@@ -226,6 +227,42 @@ def sparse_topk(
     k: int,
     metric: int,
     mask: _U8 | None,
+    scores_out: _F32,
+    ids_out: _I64,
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
+
+# trellis: codebooks int8 (8, 256); step, weight float32 (d,); rates uint8 (d,); factor float32 (n,), centroids
+# float32 (c, d) and centroid int32 (n,), or None
+def trellis_encode(
+    x: _Any,
+    dtype: int,
+    codebooks: _I8,
+    step: _F32,
+    rates: _U8,
+    weight: _F32,
+    codes_out: _U8,
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
+def trellis_decode(
+    codes: _U8, codebooks: _I8, step: _F32, rates: _U8, x_out: _F32, threads: int, isa: int, /
+) -> None: ...
+def trellis_topk(
+    codes: _U8,
+    codebooks: _I8,
+    step: _F32,
+    rates: _U8,
+    queries: _F32,
+    k: int,
+    metric: int,
+    mask: _U8 | None,
+    factor: _F32 | None,
+    centroids: _F32 | None,
+    centroid: _I32 | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,

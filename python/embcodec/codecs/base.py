@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, U8, Bools, Floats
+from .rows import F32, I32, U8, Bools, Floats
 from .scan import Hits, topk_decoded
 
 
@@ -115,6 +115,14 @@ class Transform(Stage):
         """A'q, (nq, out_dim)."""
 
 
+@dataclass(frozen=True)
+class Coarse:
+    """What a coarse stage took off the rows: centroids (c, d), and which one of each row, int32 (n,)."""
+
+    centroids: F32
+    ids: I32
+
+
 class Coder(Stage):
     """A vector to a code of `code_size` bytes."""
 
@@ -142,3 +150,24 @@ class Coder(Stage):
         This one decodes block by block; a coder with a scan of its own overrides it.
         """
         return topk_decoded(self.decode, codes, 4 * self.d, queries, k, metric, mask, threads)
+
+    def search_residual(
+        self,
+        codes: U8,
+        coarse: Coarse,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits | None:
+        """`search` over decoded rows plus their centroids; None if the coder has no scan for that."""
+        return None
+
+
+class CoarseStage(Stage):
+    """A stage in front of a coder that adds bytes of its own to the code."""
+
+    @abstractmethod
+    def before(self, coder: Coder) -> Coder:
+        """Both as one coder."""

@@ -112,7 +112,7 @@ class PCA(_Sized):
 
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
         mean = x.mean(axis=0, dtype=np.float64)
-        _, vectors = np.linalg.eigh(_covariance(x, mean))  # ascending
+        _, vectors = np.linalg.eigh(covariance(x, mean))  # ascending
         strongest = vectors[:, ::-1][:, : self.size].T
         peak = np.take_along_axis(strongest, np.abs(strongest).argmax(axis=1)[:, None], 1)
         self.mean = mean.astype(np.float32)
@@ -132,7 +132,8 @@ class PCA(_Sized):
         return project(q, self.components.T)
 
 
-def _covariance(x: F32, mean: F64) -> F64:
+def covariance(x: F32, mean: F64) -> F64:
+    """The sum of squares and products about the mean, (d, d)."""
     n, d = x.shape
     total: F64 = np.zeros((d, d))
     step = max(1, (16 << 20) // (8 * d))  # by d alone, so that the order of the sums is fixed

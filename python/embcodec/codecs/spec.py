@@ -10,7 +10,7 @@ import re
 from difflib import get_close_matches
 from typing import TypeVar
 
-from .base import Coder, Stage, Transform
+from .base import CoarseStage, Coder, Stage, Transform
 
 _STAGES: list[type[Stage]] = []
 _S = TypeVar("_S", bound=type[Stage])
@@ -37,9 +37,16 @@ def parse_spec(spec: str) -> tuple[tuple[Transform, ...], Coder]:
         where = (
             f"spec {spec!r}: stage {part.strip()!r} at position {position + len(part) - len(part.lstrip())}"
         )
-        if stages and isinstance(stages[-1], Coder):
-            raise ValueError(f"{where} comes after the coder {stages[-1].text!r}, which must be last")
-        stages.append(_parse_stage(part.strip(), where))
+        stage = _parse_stage(part.strip(), where)
+        before = stages[-1] if stages else None
+        if isinstance(before, Coder):
+            raise ValueError(f"{where} comes after the coder {before.text!r}, which must be last")
+        if isinstance(before, CoarseStage):
+            if not isinstance(stage, Coder):
+                raise ValueError(f"{where} comes after {before.text!r}, which only a coder may follow")
+            stages.pop()
+            stage = before.before(stage)
+        stages.append(stage)
         position += len(part) + 1
     *transforms, coder = stages
     if not isinstance(coder, Coder):

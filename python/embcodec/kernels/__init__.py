@@ -27,6 +27,7 @@ from embcodec.kernels.scalar import (
     sq_topk,
 )
 from embcodec.kernels.sparse import sparse_topk, topk_decode, topk_encode
+from embcodec.kernels.trellis import trellis_decode, trellis_encode, trellis_topk
 
 __all__ = [
     "bits_decode",
@@ -51,5 +52,8 @@ __all__ = [
     "sq_topk",
     "topk_decode",
     "topk_encode",
+    "trellis_decode",
+    "trellis_encode",
+    "trellis_topk",
     "vq_encode",
 ]

@@ -1,0 +1,273 @@
+"""TCQ: trellis-coded transform quantization, the best quality for the bytes (docs/trellis.md)."""
+
+# ruff: noqa: D102 (the methods of Transform and Coder are described there)
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from embcodec.kernels import flat_topk, trellis_decode, trellis_encode, trellis_topk
+from embcodec.reference.trellis import RATES, UNIT
+from embcodec.reference.trellis import code_size as stream_size
+
+from .base import Coder, Coarse, Tensor
+from .linear import covariance
+from .rows import F32, F64, I32, U8, Bools, Floats, project, refuse_nonfinite, to_float32
+from .scan import Hits
+from .spec import register
+
+# Mean squared error of a unit Gaussian at each rate, as scripts/make_trellis_books.py prints it.
+_DISTORTION = {0: 1.0, 1: 0.52355, 2: 0.27667, 4: 0.0769, 6: 0.02204, 8: 0.00675, 10: 0.00206, 12: 0.00074}
+_FIT_ROWS = 6144  # rows that refine the codebooks; more move the levels by less than int8 resolves
+_REFINEMENTS = 3
+_PRIOR = 32  # samples for which a level of the Gaussian book counts
+_TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 256, 10
+
+
+@register
+class TCQ(Coder):
+    """Principal components, bits where they count, a trellis over them (Marcellin and Fischer, 1990).
+
+    The components are ordered by weighted energy and get 0 to 6 bits each, so that the weighted distortion is
+    least for the budget (reverse water-filling); a window of 8 bits moving along the row's bit string chooses
+    among 256 levels. A component's weight is the square root of what queries put there. Where it raises the
+    recall of held-out queries, 2 of the bytes go to a float16 factor that makes inner products unbiased.
+    """
+
+    pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
+    forms = ("TCQ2", "TCQ0.5", "TCQ96B")
+    mean: F32  # (d,)
+    components: F32  # (d, d), rows orthonormal, in the order in which they are coded
+    step: F32  # (d,)
+    weight: F32  # (d,)
+    rates: U8  # (d,) half bits
+    codebooks: np.typing.NDArray[np.int8]  # (8, 256)
+    factored: U8  # (1,) whether a factor stands behind the bits
+
+    def __init__(self, text: str, size: str | None, bits: str | None) -> None:
+        super().__init__(text)
+        self.size = int(size) if size else None
+        self.bits = float(bits) if bits else 0.0
+        if size is None and not 0.25 <= self.bits <= 6:
+            raise ValueError(f"{text} must have 0.25 to 6 bits a dimension")
+
+    def code_size(self, d: int) -> int:
+        size = self.size or -int(-d * self.bits // 8)
+        least, most = -(-d // 32), 6 * d // 8 + 4
+        if d < UNIT:
+            raise ValueError(f"{self.text} needs at least {UNIT} dimensions, got {d}")
+        if not max(2, least) <= size <= most:
+            raise ValueError(f"{self.text} must be {max(2, least)}B to {most}B for {d} dimensions")
+        return size
+
+    def layout(self, d: int) -> dict[str, Tensor]:
+        self.code_size(d)
+        return {
+            "mean": Tensor((d,)),
+            "components": Tensor((d, d), low=-1.001, high=1.001),
+            "step": Tensor((d,), low=0),
+            "weight": Tensor((d,), low=0),
+            "rates": Tensor((d,), "uint8", high=max(RATES)),
+            "codebooks": Tensor((8, 256), "int8"),
+            "factored": Tensor((1,), "uint8", high=1),
+        }
+
+    # -- fit
+
+    def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
+        mean = x.mean(axis=0, dtype=np.float64)
+        variance, vectors = np.linalg.eigh(covariance(x, mean) / len(x))
+        asked = x if queries is None else queries
+        energy = (project(asked[: 1 << 16], vectors) ** 2).mean(axis=0, dtype=np.float64)
+        weight = np.sqrt(energy / max(energy.mean(), 1e-300))
+        order = np.argsort(-weight * np.maximum(variance, 0), kind="stable")
+        vectors = vectors[:, order] * np.sign(vectors[np.abs(vectors[:, order]).argmax(axis=0), order])
+        self.mean = mean.astype(np.float32)
+        self.components = np.ascontiguousarray(vectors.T, dtype=np.float32)
+        rng = np.random.default_rng(seed)
+        sample = x if len(x) <= _TRIAL_ROWS else x[np.sort(rng.choice(len(x), _TRIAL_ROWS, replace=False))]
+        spread = np.sqrt(np.maximum(variance[order], 0)).astype(np.float32)
+        self._choose(sample, queries, weight[order].astype(np.float32), spread, rng)
+
+    def _choose(self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator) -> None:
+        """With the factor or without, whichever finds more of the true neighbours of held-out queries."""
+        z = project(x, self.components.T, minus=self.mean)
+        size = self.code_size(x.shape[1])
+        plain = self._fitted(z, size, weight, spread, 0)
+        self.__dict__.update(plain)
+        if size <= 4 or len(x) < 2 * _TRIAL_QUERIES:
+            return
+        asked = x[rng.choice(len(x), _TRIAL_QUERIES, replace=False)] if queries is None else queries
+        asked = asked[:_TRIAL_QUERIES]
+        without = self._recall(x, asked)
+        self.__dict__.update(self._fitted(z, size - 2, weight, spread, 1))
+        if self._recall(x, asked) <= without:
+            self.__dict__.update(plain)
+
+    def _fitted(self, z: F32, size: int, weight: F32, spread: F32, factored: int) -> dict[str, object]:
+        """Rates, then codebooks refined on the components z, for a bit string of `size` bytes."""
+        rates = allocate(weight.astype(np.float64) * spread.astype(np.float64) ** 2, size)
+        scaled = np.divide(z, spread, out=np.zeros_like(z), where=spread > 0)[:_FIT_ROWS]
+        books, scale = _refined(scaled, rates, weight * spread**2)
+        step = np.where(rates > 0, spread * scale[_first_book(rates)], 0).astype(np.float32)
+        error = (weight * step.astype(np.float64) ** 2).astype(np.float32)
+        error /= max(float(error.max()), 1e-30)  # only the ratios count; far from float32's limits
+        flag = np.array([factored], np.uint8)
+        return {"rates": rates, "codebooks": books, "step": step, "weight": error, "factored": flag}
+
+    def _recall(self, x: F32, queries: F32) -> float:
+        """Of the nearest rows by inner product, the share that the codes find too."""
+        k = _TRIAL_K
+        codes = np.empty((len(x), self.code_size(x.shape[1])), np.uint8)
+        self.d = x.shape[1]
+        self.encode(x, codes)
+        _, found = self.search(codes, queries, k, "ip", None, None)
+        _, true = flat_topk(x, queries, k)
+        return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+
+    # -- encode, decode, search
+
+    def encode(self, x: Floats, out: U8) -> None:
+        refuse_nonfinite(self.text, "x", x)
+        z = project(to_float32(x), self.components.T, minus=self.mean)
+        size = stream_size(self.rates)
+        codes = trellis_encode(z, self.codebooks, self.step, self.rates, self.weight)
+        out[:, :size] = codes
+        out[:, size:] = 0
+        if self.factored[0]:
+            y = trellis_decode(codes, self.codebooks, self.step, self.rates)
+            out[:, -2:] = _factor(z, y).astype("<f2")[:, None].view(np.uint8)
+
+    def _parts(self, codes: U8) -> tuple[U8, F32 | None]:
+        """The bit strings, and the factors if there are any."""
+        stream = codes[:, : stream_size(self.rates)]
+        if not self.factored[0]:
+            return stream, None
+        factor = np.ascontiguousarray(codes[:, -2:]).view("<f2")[:, 0].astype(np.float32)
+        return stream, np.nan_to_num(factor, nan=0.0, posinf=0.0, neginf=0.0)  # hostile codes decode to something
+
+    def decode(self, codes: U8) -> F32:
+        stream, factor = self._parts(codes)
+        z = trellis_decode(stream, self.codebooks, self.step, self.rates)
+        if factor is not None:
+            z *= factor[:, None]
+        return project(z, self.components) + self.mean
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        zero = Coarse(np.zeros((1, self.d), np.float32), np.zeros(len(codes), np.int32))
+        return self.search_residual(codes, zero, queries, k, metric, mask, threads)
+
+    def search_residual(
+        self,
+        codes: U8,
+        coarse: Coarse,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits:
+        """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
+        stream, factor = self._parts(codes)
+        return trellis_topk(
+            stream,
+            self.codebooks,
+            self.step,
+            self.rates,
+            project(queries, self.components.T),
+            k,
+            metric=metric,
+            mask=mask,
+            factor=factor,
+            centroids=project(coarse.centroids + self.mean, self.components.T),
+            centroid=coarse.ids,
+            threads=threads,
+        )
+
+    def from_tensors(self, d: int, tensors: object) -> None:
+        super().from_tensors(d, tensors)  # type: ignore[arg-type]
+        _check_rates(self.rates, self.code_size(d) - 2 * int(self.factored[0]))
+
+
+def _check_rates(rates: U8, size: int) -> None:
+    units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
+    fine = rates[0] > 0 and np.isin(rates, RATES).all() and (rates[1:] <= rates[:-1]).all()
+    if not fine or (units != units[:, :1]).any() or rates[units.size :].any() or stream_size(rates) > size:
+        raise ValueError("tensor rates must fall, be equal over each 16 components and fit the code")
+
+
+def _factor(z: F32, y: F32) -> F32:
+    """|z|^2 / z.y, by which the decoded y must grow for z.y to be right; 1 where y says nothing of z."""
+    zz = np.einsum("ij,ij->i", z, z, dtype=np.float64)
+    zy = np.einsum("ij,ij->i", z, y, dtype=np.float64)
+    factor = np.divide(zz, zy, out=np.ones_like(zz), where=zy > zz / 4)
+    return factor.astype(np.float32)
+
+
+def allocate(energy: F64, size: int) -> U8:
+    """Half bits for each component, so that the sum of energy * distortion is least for `size` bytes.
+
+    Dynamic programming over units of 16 components of falling energy, which take a whole number of bytes at
+    every rate. One byte opens the window.
+    """
+    units = len(energy) // UNIT
+    sums = energy[: units * UNIT].reshape(units, UNIT).sum(axis=1)
+    budget = size - 1
+    least = np.zeros(budget + 1)
+    chosen = np.zeros((units, budget + 1), np.int64)
+    for unit, total in enumerate(sums):
+        options = np.full((len(RATES), budget + 1), np.inf)
+        for option, rate in enumerate(RATES):
+            if rate <= budget:
+                options[option, rate:] = least[: budget + 1 - rate] + total * _DISTORTION[rate]
+        chosen[unit] = options.argmin(axis=0)
+        least = options.min(axis=0)
+    rates, left = [], budget
+    for unit in reversed(range(units)):
+        rates.append(RATES[chosen[unit, left]])
+        left -= rates[-1]
+    rates = sorted(rates, reverse=True)  # equal energies may have taken any order
+    rates[0] = max(rates[0], 1)
+    return np.pad(np.repeat(np.array(rates, np.uint8), UNIT), (0, len(energy) - units * UNIT))
+
+
+def _first_book(rates: U8) -> np.typing.NDArray[np.int64]:
+    """The codebook of each component, of a pair's the first; both have one scale."""
+    return np.where(rates <= 1, 0, rates.astype(np.int64) // 2 + 1)
+
+
+def _refined(scaled: F32, rates: U8, weight: F32) -> tuple[np.typing.NDArray[np.int8], F32]:
+    """Lloyd iterations through the trellis, from the Gaussian books: levels and their scale, for each book."""
+    books = _gaussian_books().astype(np.float64)
+    book = _first_book(rates)
+    coded = int(np.count_nonzero(rates))
+    for _ in range(_REFINEMENTS):
+        levels, scale = _quantized(books)
+        step = np.where(rates > 0, scale[book], 0).astype(np.float32)
+        codes = trellis_encode(scaled, levels, step, rates, (weight / max(float(weight.max()), 1e-30)) * step**2)
+        names = np.tile(np.arange(-128, 128), (8, 1)).astype(np.int8)  # levels that tell the window
+        windows = trellis_decode(codes, names, np.ones(len(step), np.float32), rates).astype(np.int64) + 128
+        row = book[:coded] + (rates[:coded] == 1) * (np.arange(coded) % 2)
+        cells = (windows[:, :coded] + 256 * row).ravel()
+        count = np.bincount(cells, minlength=2048).reshape(8, 256)
+        total = np.bincount(cells, scaled[:, :coded].ravel(), minlength=2048).reshape(8, 256)
+        books = (total + _PRIOR * books) / (count + _PRIOR)
+    return _quantized(books)
+
+
+def _quantized(books: F64) -> tuple[np.typing.NDArray[np.int8], F32]:
+    scale = np.abs(books).max(axis=1) / 127
+    scale[:2] = scale[:2].max()
+    return np.rint(books / scale[:, None]).astype(np.int8), scale.astype(np.float32)
+
+
+@cache
+def _gaussian_books() -> F32:
+    with (files("embcodec.codecs") / "trellis_books.npy").open("rb") as file:
+        books: F32 = np.load(file, allow_pickle=False)
+    return books

@@ -1,0 +1,179 @@
+"""Trellis-coded quantization (docs/trellis.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embcodec._backends import run
+from embcodec.kernels import _checks
+from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats
+from embcodec.reference.trellis import RATES, UNIT, code_size
+
+I8 = np.typing.NDArray[np.int8]
+
+
+def trellis_encode(
+    x: Floats,
+    codebooks: I8,
+    step: F32,
+    rates: U8,
+    weight: F32,
+    *,
+    out: U8 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> U8:
+    """The codes whose decoded rows have the least weighted squared error, found by Viterbi's algorithm.
+
+    A window of 8 bits moves along a row's bit string, by as many bits as a component is given; its value picks
+    one of 256 levels. Trellis-coded quantization is Marcellin and Fischer's ("Trellis coded quantization of
+    memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's (Tseng et al., 2024).
+
+    Args:
+        x: components (n, d) of float32, float16, bfloat16 or float64, d >= 16.
+        codebooks: int8 (8, 256): the levels of the first and the second of a pair of components that share a
+            bit, then those of 1, 2, 3, 4, 5 and 6 bits.
+        step: what a level is multiplied with, float (d,).
+        rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over each
+            16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.
+        weight: of a component's squared error in units of its step, float (d,), not negative.
+        out: uint8 (n, code size).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Codes uint8 (n, code size); the code size is ceil((8 + the bits of all components but the first) / 8).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or value other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    _checks.floats("trellis_encode", "x", x, "n", "d")
+    n, d = x.shape
+    codebooks, step, rates = _plan("trellis_encode", codebooks, step, rates, x)
+    _checks.floats("trellis_encode", "x", x, "n", len(step))
+    weight = _checks.parameter("trellis_encode", "weight", weight, x, d)
+    out = _checks.output("trellis_encode", out, x, "uint8", n, code_size(rates))
+    run("trellis_encode", (x, codebooks, step, rates, weight), (out,), threads, isa)
+    return out
+
+
+def trellis_decode(
+    codes: U8,
+    codebooks: I8,
+    step: F32,
+    rates: U8,
+    *,
+    out: F32 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> F32:
+    """The components that codes from `trellis_encode` stand for.
+
+    Args:
+        codes: uint8 (n, code size).
+        codebooks: int8 (8, 256), as in `trellis_encode`.
+        step: float (d,).
+        rates: uint8 (d,).
+        out: float32 (n, d).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Components float32 (n, d).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or value other than these.
+        BackendUnavailableError: isa cannot run here.
+    """
+    codebooks, step, rates = _plan("trellis_decode", codebooks, step, rates, codes)
+    _checks.typed("trellis_decode", "codes", codes, "uint8", "n", code_size(rates))
+    out = _checks.output("trellis_decode", out, codes, "float32", codes.shape[0], len(step))
+    run("trellis_decode", (codes, codebooks, step, rates), (out,), threads, isa)
+    return out
+
+
+def trellis_topk(
+    codes: U8,
+    codebooks: I8,
+    step: F32,
+    rates: U8,
+    queries: Floats,
+    k: int,
+    metric: str = "ip",
+    mask: Bools | None = None,
+    factor: F32 | None = None,
+    centroids: F32 | None = None,
+    centroid: I32 | None = None,
+    *,
+    out: tuple[F32, I64] | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> tuple[F32, I64]:
+    """The k codes whose decoded rows score best against each query.
+
+    A row is factor * decoded components + its centroid, the latter two where they are given.
+
+    Args:
+        codes: uint8 (n, code size).
+        codebooks: int8 (8, 256), as in `trellis_encode`.
+        step: float (d,).
+        rates: uint8 (d,).
+        queries: rows (nq, d) of float32, float16, bfloat16 or float64.
+        k: rows wanted, 1 to n.
+        metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
+        mask: bool (n,), True where the row may be returned; all rows may if None.
+        factor: of each row, float32 (n,).
+        centroids: float (c, d), with `centroid`.
+        centroid: the centroid of each row, int32 (n,), in [0, c).
+        out: float32 (nq, k) and int64 (nq, k).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or value other than these; a query that is not finite.
+        BackendUnavailableError: isa cannot run here.
+    """
+    name = "trellis_topk"
+    codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
+    _checks.typed(name, "codes", codes, "uint8", "n", code_size(rates))
+    n, d = codes.shape[0], len(step)
+    queries = _checks.queries(name, queries, codes, d)
+    k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
+    if factor is not None:
+        factor = _checks.parameter(name, "factor", factor, codes, n)
+    if (centroids is None) != (centroid is None):
+        raise ValueError(f"{name}: centroids and centroid go together")
+    if centroids is not None:
+        centroids = _checks.parameter(name, "centroids", centroids, codes, "c", d)
+        centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, "int32", n))
+        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
+            raise ValueError(f"{name}: centroid must be in [0, {len(centroids)})")
+    inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factor, centroids, centroid)
+    run(name, inputs, out, threads, isa)
+    return out
+
+
+def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tuple[I8, F32, U8]:
+    codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, "int8", 8, 256))
+    step = _checks.parameter(kernel, "step", step, like, "d")
+    rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, "uint8", len(step)))
+    units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
+    if not (
+        len(units)
+        and rates[0] > 0
+        and np.isin(rates, RATES).all()
+        and (units == units[:, :1]).all()
+        and (rates[1:] <= rates[:-1]).all()
+        and not rates[units.size :].any()
+    ):
+        raise ValueError(f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16")
+    return codebooks, step, rates
