@@ -54,11 +54,11 @@ void rowsq_encode(const py::array& x, int dtype, int bits, U8 codes, F32 scale, 
   });
 }
 
-void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, int bits, F32 x, int threads,
+void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, int64_t d, int bits, F32 x, int threads,
                   int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
-  const RowSqParams params = {scale.data(), offset.data(), x.shape(1), bits};
+  const RowSqParams params = {scale.data(), offset.data(), d, bits};
   float* out = x.mutable_data();
   decode_rows(from.n, threads, row_scratch(params.d),
               [&](Range r, float* scratch) { kernels.rowsq_decode(from, params, out, r, scratch); });

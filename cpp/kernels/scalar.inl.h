@@ -127,8 +127,8 @@ EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {
     low = x[j] < low ? x[j] : low;
     high = x[j] > high ? x[j] : high;
   }
-  *lo = low + 0.0f;  // never -0.0, whichever zero came first
-  *hi = high;
+  *lo = low + 0.0f;  // never -0.0, whichever zero came first; nor is the range then
+  *hi = high + 0.0f;
 }
 
 EMB_OP float range_step(float lo, float hi, float top) {
