@@ -239,7 +239,7 @@ ROWS_LOOKED_AT = [
 @pytest.mark.parametrize(("name", "isa"), list(product(ROWS_LOOKED_AT, LEVELS)))
 def test_the_first_row_that_is_not_finite_is_named(name, isa, value):
     kernel, rng = REGISTRY[name], np.random.default_rng(0)
-    x = rng.standard_normal((20000, 8), np.float32)
+    x = rng.standard_normal((20000, 16), np.float32)
     inputs = kernel.inputs(x, rng, **kernel.variants[0])
     for dtype in (np.float32, np.float16, np.float64):
         bad = x.astype(dtype)
@@ -259,6 +259,8 @@ def test_a_value_that_is_not_finite_is_found_anywhere(isa, place):
                 inputs = REGISTRY[name].inputs(
                     np.zeros_like(x), np.random.default_rng(0), **REGISTRY[name].variants[0]
                 )
+                if inputs["x"].shape != x.shape:
+                    continue  # a kernel that takes no so few dimensions
                 with pytest.raises(ValueError, match=r"row 1$"):
                     getattr(kernels, name)(**{**inputs, "x": x}, isa=isa)
 
