@@ -7,7 +7,6 @@ from embcodec.io.columns import column_of, find_column, rows_of
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
-
 @pytest.mark.parametrize("value", [pa.float16(), pa.float32(), pa.float64()])
 @pytest.mark.parametrize("make", [pa.list_, pa.large_list, lambda value: pa.list_(value, 3)])
 def test_every_list_of_floats_becomes_rows(make, value) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from pathlib import Path
 
@@ -39,10 +40,14 @@ def test_files_hold_what_the_codec_makes(
     decode_file(codes, codec_file, vectors)
     np.testing.assert_array_equal(rows_in(vectors, "vectors"), codec.transform(x))
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {source.name, codes.name, vectors.name} | ({"codes.npy.json"} if written == ".npy" else set())
+    assert left == {source.name, codes.name, vectors.name} | (
+        {"codes.npy.json"} if written == ".npy" else set()
+    )
 
 
-def test_numpy_and_safetensors_read_what_is_written(tmp_path: Path, x, codec, codec_file, write_vectors) -> None:
+def test_numpy_and_safetensors_read_what_is_written(
+    tmp_path: Path, x, codec, codec_file, write_vectors
+) -> None:
     source = write_vectors(tmp_path / "x.npy", x)
     for suffix in (".npy", ".safetensors"):
         encode_file(source, codec_file, tmp_path / f"codes{suffix}")
@@ -91,7 +96,9 @@ def test_other_columns_are_carried_along_in_place(tmp_path: Path, x, codec_file)
         assert codes.schema.field(name).type == y.schema.field(name).type == table.schema.field(name).type
         assert codes[name].to_pylist() == y[name].to_pylist() == table[name].to_pylist()
     group = pq.ParquetFile(tmp_path / "y.parquet").metadata.row_group(0)
-    compression = {group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)}
+    compression = {
+        group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)
+    }
     assert compression["id"] == compression["nested.b.c"] == "ZSTD"
     assert compression["emb.list.element"] == "UNCOMPRESSED"
 
@@ -193,7 +200,7 @@ def test_all_files_of_a_folder_are_checked_before_any_is_written(
     (tmp_path / "x").mkdir()
     write_vectors(tmp_path / "x" / "a.npy", x)
     write_vectors(tmp_path / "x" / "b.npy", x[:, :5].copy())
-    with pytest.raises(ValueError, match="b.npy: rows have 5 dimensions"):
+    with pytest.raises(ValueError, match=r"b.npy: rows have 5 dimensions"):
         encode_file(tmp_path / "x", codec_file, tmp_path / "codes")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -203,3 +210,20 @@ def test_an_input_is_never_the_output(tmp_path: Path, x, codec_file, write_vecto
     for out in (source, codec_file):
         with pytest.raises(ValueError, match="is an input, and cannot be the output"):
             encode_file(source, codec_file, out, handling=Handling(overwrite=True))
+
+
+def test_no_wrong_code_comes_out_of_a_damaged_parquet_file(
+    tmp_path: Path, x, codec, codec_file, write_vectors
+) -> None:
+    """Pages have checksums."""
+    encode_file(write_vectors(tmp_path / "x.npy", x), codec_file, tmp_path / "codes.parquet")
+    whole = (tmp_path / "codes.parquet").read_bytes()
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    damaged = tmp_path / "damaged.parquet"
+    rng = np.random.default_rng(0)
+    for position in rng.integers(4, pages, 300):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        damaged.write_bytes(flipped)
+        with contextlib.suppress(ValueError):
+            np.testing.assert_array_equal(rows_in(damaged, "codes"), codec.encode(x))

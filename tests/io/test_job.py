@@ -189,7 +189,9 @@ class Stop:
 def interrupted(tmp_path: Path, x, codec_file, write_vectors) -> tuple[Path, Path]:
     """An input and an output whose job was interrupted with two chunks done."""
     source, out = write_vectors(tmp_path / "x.npy", x), tmp_path / "codes.npy"
-    with pytest.raises(KeyboardInterrupt, match=r"what is done is kept in .*codes.npy.partial, --resume goes on"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"what is done is kept in .*codes.npy.partial, --resume goes on"
+    ):
         encode_file(source, codec_file, out, handling=Handling(progress=Stop(600, KeyboardInterrupt())))
     assert not out.exists()
     return source, out
@@ -205,14 +207,16 @@ def test_what_was_done_is_not_done_again(interrupted, codec_file) -> None:
 def test_an_error_of_the_system_says_how_to_go_on(tmp_path: Path, x, codec_file, write_vectors) -> None:
     source, out = write_vectors(tmp_path / "x.npy", x), tmp_path / "codes.npy"
     full = OSError(28, "No space left on device", "codes")
-    with pytest.raises(OSError, match="codes: No space left on device; what is done is kept in .*--resume"):
+    with pytest.raises(OSError, match=r"codes: No space left on device; what is done is kept in .*--resume"):
         encode_file(source, codec_file, out, handling=Handling(progress=Stop(600, full)))
     encode_file(source, codec_file, out, handling=Handling(resume=True))
 
 
 def test_an_interrupted_job_is_in_the_way(interrupted, codec_file) -> None:
     source, out = interrupted
-    with pytest.raises(FileExistsError, match="interrupted job; --resume goes on with it, --overwrite starts"):
+    with pytest.raises(
+        FileExistsError, match="interrupted job; --resume goes on with it, --overwrite starts"
+    ):
         encode_file(source, codec_file, out)
     encode_file(source, codec_file, out, handling=Handling(overwrite=True))
     assert out.exists()
@@ -247,7 +251,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, x, codec_file, 
     mine.parent.mkdir()
     mine.write_text("years of work")
     for handling in (Handling(), Handling(resume=True), Handling(overwrite=True)):
-        with pytest.raises(FileExistsError, match="is in the way, and holds thesis.txt"):
+        with pytest.raises(FileExistsError, match=r"is in the way, and holds thesis.txt"):
             encode_file(source, codec_file, out, handling=handling)
     out.mkdir()
     (out / "thesis.txt").write_text("more years of work")
@@ -270,7 +274,9 @@ def test_what_exists_is_only_replaced_on_demand(tmp_path: Path, x, codec, codec_
         (tmp_path / "codes.npy.json").unlink()
 
 
-def test_resuming_a_finished_job_is_no_error(tmp_path: Path, x, codec_file, other_codec, write_vectors) -> None:
+def test_resuming_a_finished_job_is_no_error(
+    tmp_path: Path, x, codec_file, other_codec, write_vectors
+) -> None:
     """A job may be killed after its last change; but what another codec wrote is no finished job."""
     source, out = write_vectors(tmp_path / "x.npy", x), tmp_path / "codes.npy"
     encode_file(source, codec_file, out)

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, for real: the run that is then resumed must write the bytes of one never killed."""
+"""SIGKILL at random moments, for real: a resumed run must write the bytes of one never killed."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A folder with x.parquet, codec.safetensors and, from an undisturbed run, codes.parquet and y.parquet."""
+    """A folder with x.parquet, codec.safetensors and, of an undisturbed run, codes.parquet and y.parquet."""
     folder = tmp_path_factory.mktemp("kill")
     x = np.random.default_rng(3).standard_normal((ROWS, D), dtype=np.float32)
     request.getfixturevalue("write_vectors")(folder / "x.parquet", x, row_group_size=ROWS)

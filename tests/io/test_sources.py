@@ -18,7 +18,11 @@ FORMATS = [".npy", ".parquet", ".safetensors"]
 @pytest.mark.parametrize("start", [0, 1, 299, 300, 301, 999, 1000])
 def test_rows_are_read_from_any_row_on(suffix: str, start: int, tmp_path: Path, x, write_vectors) -> None:
     source = open_source(write_vectors(tmp_path / f"x{suffix}", x), "vectors")
-    assert (source.rows, source.width, source.dtype, source.row_bytes) == (*x.shape, np.float32, 4 * x.shape[1])
+    assert (source.rows, source.width, source.dtype, source.row_bytes) == (
+        *x.shape,
+        np.float32,
+        4 * x.shape[1],
+    )
     batches = list(source.read(start, 128, [source.column]))
     assert all(0 < batch.num_rows <= 128 for batch in batches)
     rows = [rows_of(batch.column(0), "f") for batch in batches]
@@ -45,7 +49,9 @@ def test_big_endian_arrays_come_in_native_order(tmp_path: Path, x) -> None:
 
 
 def test_a_list_column_tells_its_width(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"v": pa.array([[1.0, 2.0]] * 5, pa.list_(pa.float64()))}), tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"v": pa.array([[1.0, 2.0]] * 5, pa.list_(pa.float64()))}), tmp_path / "x.parquet"
+    )
     source = open_source(tmp_path / "x.parquet", "vectors")
     assert (source.width, source.row_bytes) == (2, 16)
     pq.write_table(pa.table({"v": pa.array([], pa.list_(pa.float64()))}), tmp_path / "x.parquet")
@@ -99,7 +105,6 @@ def test_a_truncated_file_is_refused_at_any_length(suffix: str, tmp_path: Path, 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_flipped_bit_is_refused_or_harmless(suffix: str, tmp_path: Path, x, write_vectors) -> None:
-    """A Parquet file of our own has page checksums: there, no wrong row comes out."""
     data = bytearray(write_vectors(tmp_path / f"x{suffix}", x[:50]).read_bytes())
     rng = np.random.default_rng(0)
     path = tmp_path / f"y{suffix}"
@@ -107,12 +112,12 @@ def test_a_flipped_bit_is_refused_or_harmless(suffix: str, tmp_path: Path, x, wr
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
+        refusal = None
         try:
             rows = np.concatenate(list(open_source(path, "vectors").read_rows(64)))
         except ValueError as error:
-            assert str(path) in str(error)
-        else:
-            assert rows.ndim == 2
+            refusal = str(error)
+        assert str(path) in refusal if refusal else rows.ndim == 2
 
 
 def test_a_folder_is_its_files_by_name(tmp_path: Path, x, write_vectors) -> None:
@@ -124,11 +129,11 @@ def test_a_folder_is_its_files_by_name(tmp_path: Path, x, write_vectors) -> None
 
 
 def test_other_folders_are_refused(tmp_path: Path, x, write_vectors) -> None:
-    with pytest.raises(ValueError, match="files of one format, .*; found none"):
+    with pytest.raises(ValueError, match=r"files of one format, .*; found none"):
         find_files(tmp_path)
     for name in ("a.npy", "b.parquet"):
         write_vectors(tmp_path / name, x)
-    with pytest.raises(ValueError, match="found .npy, .parquet"):
+    with pytest.raises(ValueError, match=r"found .npy, .parquet"):
         find_files(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         find_files(tmp_path / "missing")
@@ -136,5 +141,5 @@ def test_other_folders_are_refused(tmp_path: Path, x, write_vectors) -> None:
 
 def test_loading_more_than_the_memory_holds_is_refused(tmp_path: Path, x, write_vectors) -> None:
     path = write_vectors(tmp_path / "x.npy", x)
-    with pytest.raises(ValueError, match="a memory of 160.1 MB is too small: this takes 160.2 MB at least"):
+    with pytest.raises(ValueError, match=r"a memory of 160.1 MB is too small: this takes 160.2 MB at least"):
         load_vectors(path, memory=160_100_000)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 __all__ = ["peak_memory", "print_facts", "print_json"]
 
@@ -20,14 +17,16 @@ def print_json(value: Any) -> None:
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
     """A heading and a list of what is known."""
-    grid = Table.grid(padding=(0, 2))
+    print(title)
+    width = max(map(len, facts))
     for name, value in facts.items():
-        grid.add_row(name, value)
-    console = Console(highlight=False)
-    console.print(title, style="bold", markup=False)
-    console.print(grid)
+        print(f"  {name:<{width}}  {value}")
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has had in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most bytes that this process has had in memory.
+
+    From /proc, because what getrusage says includes the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
