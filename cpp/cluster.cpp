@@ -115,7 +115,7 @@ class Lloyd {
 
 int64_t assign(const Kernels& kernels, const Rows& x, const float* codebook, int64_t k, int32_t* ids, int threads) {
   std::vector<float> packed(static_cast<size_t>(packed_floats(k, x.d)));
-  if (x.n >= kFewRows) kernels.codebook_pack(codebook, k, x.d, packed.data());
+  if (x.n >= few_rows(x.d)) kernels.codebook_pack(codebook, k, x.d, packed.data());
   const Codebook c = {codebook, packed.data(), k, x.d};
   return lowest_bad_row(x.n, kRowsPerThread, threads, nearest_scratch(x.d),
                         [&](Range rows, float* scratch) { return kernels.vq_encode(x, c, ids, rows, scratch); });

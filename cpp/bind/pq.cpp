@@ -58,7 +58,7 @@ void pq_encode(const py::array& x, int dtype, const F32& codebooks, U8 codes, in
   Pq pq = pq_of(codebooks);
   const int64_t size = packed_floats(pq.ksub, pq.dsub);
   std::vector<float> packed(static_cast<size_t>(pq.m * size));
-  for (int64_t s = 0; s < pq.m && rows.n >= kFewRows; ++s)
+  for (int64_t s = 0; s < pq.m && rows.n >= few_rows(pq.dsub); ++s)
     kernels.codebook_pack(pq.codebooks + s * pq.ksub * pq.dsub, pq.ksub, pq.dsub, packed.data() + s * size);
   pq.packed = packed.data();
   const CodesOut out = codes_out(codes);

@@ -73,9 +73,7 @@ EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t
 
 template <int BITS>
 EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, const float* norms,
-                       float* scratch) {
-  float* table = scratch;
-  pq_tables(p, scan.queries, scan.metric, table, {q, q + 1}, scratch + p.m * p.ksub);
+                       const float* table) {
   for_blocks<BITS>(codes, scan, rows, p.m, norms, [&](const CodeBlock& block) {
     float sums[kAdcRows];
     lookup_block<BITS>(table, block, p.m, sums);
@@ -162,20 +160,28 @@ EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range r
   });
 }
 
+template <int BITS>
+EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries,
+                         const float* norms, float* scratch) {
+  const int64_t size = p.m * p.ksub;
+  int64_t q = queries.begin;
+  for (; queries.end - q >= kFewQueries; q += 16) {
+    const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
+    scan_tile<BITS>(codes, p, scan, rows, q, count, norms, scratch);
+  }
+  if (q >= queries.end) return;
+  pq_tables(p, scan.queries, scan.metric, scratch, {q, queries.end}, scratch + kFewQueries * size);
+  for (; q < queries.end; ++q, scratch += size) scan_query<BITS>(codes, p, scan, rows, q, norms, scratch);
+}
+
 void pq_topk(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch) {
   float* norms = nullptr;
   if (scan.metric == Metric::cosine) norm_table(p, norms = scratch);
   scratch += padded16(p.m * p.ksub);
-  for (int64_t q = queries.begin; q < queries.end;) {
-    const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
-    if (count >= kFewQueries) {
-      EMB_FOR_KSUB(p.ksub, scan_tile<BITS>(codes, p, scan, rows, q, count, norms, scratch))
-      q += count;
-    } else {
-      EMB_FOR_KSUB(p.ksub, scan_query<BITS>(codes, p, scan, rows, q, norms, scratch))
-      ++q;
-    }
-  }
+  if (p.ksub == 256)
+    scan_queries<8>(codes, p, scan, rows, queries, norms, scratch);
+  else
+    scan_queries<4>(codes, p, scan, rows, queries, norms, scratch);
 }
 
 }  // namespace

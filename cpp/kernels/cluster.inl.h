@@ -6,25 +6,25 @@ namespace embcodec {
 namespace EMB_ISA {
 namespace {
 
-int64_t vq_encode(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch) {
-  float *columns = scratch, *row = columns + 16 * padded16(c.d);
-  for (int64_t i = r.begin; i < r.end; i += 16) {
-    const int64_t count = r.end - i < 16 ? r.end - i : 16;
-    const int64_t bad = load_columns(x, i, count, columns, row);
-    if (bad != kAllFinite) return bad;
-    int32_t found[16];
-    nearest(c, columns, count, found, row);
-    __builtin_memcpy(ids + i, found, static_cast<size_t>(count) * 4);
-  }
-  return kAllFinite;
-}
-
 // The rows as float32, contiguous; or the first one that is not finite. `out` may be null: then it only looks.
 int64_t convert_rows(const Rows& x, float* out, Range r, float* scratch) {
   for (int64_t i = r.begin; i < r.end; ++i) {
     const float* row = load_row(x, i, scratch);
     if (!row) return i;
     if (out) __builtin_memcpy(out + i * x.d, row, static_cast<size_t>(x.d) * 4);
+  }
+  return kAllFinite;
+}
+
+int64_t vq_encode(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch) {
+  float *columns = scratch, *rest = columns + 16 * padded16(c.d);
+  for (int64_t i = r.begin; i < r.end; i += 16) {
+    const int64_t count = r.end - i < 16 ? r.end - i : 16;
+    const int64_t bad = load_columns(x, i, count, columns, rest);
+    if (bad != kAllFinite) return bad;
+    int32_t found[16];
+    nearest(c, columns, count, found, rest);
+    __builtin_memcpy(ids + i, found, static_cast<size_t>(count) * 4);
   }
   return kAllFinite;
 }

@@ -26,15 +26,15 @@ EMB_OP void put_pq_codes(const uint8_t* codes, const Pq& p, int64_t count, uint8
 }
 
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, Range r, float* scratch) {
-  float *columns = scratch, *row = columns + 16 * padded16(x.d);
-  uint8_t* codes = reinterpret_cast<uint8_t*>(row + row_scratch(x.d));
+  float *columns = scratch, *rest = columns + 16 * padded16(x.d);
+  uint8_t* codes = reinterpret_cast<uint8_t*>(rest + 16 * padded16(x.d));
   for (int64_t i = r.begin; i < r.end; i += 16) {
     const int64_t count = r.end - i < 16 ? r.end - i : 16;
-    const int64_t bad = load_columns(x, i, count, columns, row);
+    const int64_t bad = load_columns(x, i, count, columns, rest);
     if (bad != kAllFinite) return bad;
     for (int64_t s = 0; s < p.m; ++s) {
       int32_t ids[16] = {};
-      nearest(subspace(p, s), columns + 16 * s * p.dsub, count, ids, row);
+      nearest(subspace(p, s), columns + 16 * s * p.dsub, count, ids, rest);
       store_u8(codes + 16 * s, load_i32(ids));
     }
     put_pq_codes(codes, p, count, out.data + i * out.stride, out.stride);
@@ -47,85 +47,88 @@ EMB_OP int64_t code_at(const uint8_t* codes, int64_t s) {
   return BITS == 8 ? codes[s] : codes[s / 2] >> (4 * (s % 2)) & 15;
 }
 
-// Turns the width of a code, and that of a codeword, into one known to the compiler (0: any).
-#define EMB_FOR_KSUB(KSUB_VALUE, CALL) \
-  if (KSUB_VALUE == 256) {             \
-    constexpr int BITS = 8;            \
-    CALL;                              \
-  } else {                             \
-    constexpr int BITS = 4;            \
-    CALL;                              \
-  }
-#define EMB_FOR_DSUB(DSUB_VALUE, CALL) \
-  switch (DSUB_VALUE) {                \
-    case 2: {                          \
-      constexpr int DSUB = 2;          \
-      CALL;                            \
-      break;                           \
-    }                                  \
-    case 4: {                          \
-      constexpr int DSUB = 4;          \
-      CALL;                            \
-      break;                           \
-    }                                  \
-    case 8: {                          \
-      constexpr int DSUB = 8;          \
-      CALL;                            \
-      break;                           \
-    }                                  \
-    case 16: {                         \
-      constexpr int DSUB = 16;         \
-      CALL;                            \
-      break;                           \
-    }                                  \
-    default: {                         \
-      constexpr int DSUB = 0;          \
-      CALL;                            \
-      break;                           \
-    }                                  \
-  }
-
 template <int BITS, int DSUB>
-EMB_OP void pq_decode_row(const uint8_t* codes, const Pq& p, float* out) {
+EMB_OP void pq_decode_rows(const Codes& codes, const Pq& p, float* out, Range r) {
   const int64_t dsub = DSUB ? DSUB : p.dsub;
-  const float* codebook = p.codebooks;
-  for (int64_t s = 0; s < p.m; ++s, codebook += p.ksub * dsub, out += dsub)
-    __builtin_memcpy(out, codebook + code_at<BITS>(codes, s) * dsub, static_cast<size_t>(dsub) * 4);
+  for (int64_t i = r.begin; i < r.end; ++i) {
+    const uint8_t* row = codes.data + i * codes.stride;
+    const float* codebook = p.codebooks;
+    float* to = out + i * p.m * dsub;
+    for (int64_t s = 0; s < p.m; ++s, codebook += p.ksub * dsub, to += dsub)
+      __builtin_memcpy(to, codebook + code_at<BITS>(row, s) * dsub, static_cast<size_t>(dsub) * 4);
+  }
+}
+
+// A copy of a size known to the compiler takes an instruction or two.
+template <int BITS>
+EMB_OP void pq_decode_bits(const Codes& codes, const Pq& p, float* out, Range r) {
+  switch (p.dsub) {
+    case 1:
+      return pq_decode_rows<BITS, 1>(codes, p, out, r);
+    case 2:
+      return pq_decode_rows<BITS, 2>(codes, p, out, r);
+    case 4:
+      return pq_decode_rows<BITS, 4>(codes, p, out, r);
+    case 8:
+      return pq_decode_rows<BITS, 8>(codes, p, out, r);
+    case 16:
+      return pq_decode_rows<BITS, 16>(codes, p, out, r);
+    default:
+      return pq_decode_rows<BITS, 0>(codes, p, out, r);
+  }
 }
 
 void pq_decode(const Codes& codes, const Pq& p, float* out, Range r) {
-  EMB_FOR_KSUB(p.ksub, EMB_FOR_DSUB(p.dsub, for (int64_t i = r.begin; i < r.end; ++i)(pq_decode_row<BITS, DSUB>(
-                                                codes.data + i * codes.stride, p, out + i * p.m * p.dsub))))
+  if (p.ksub == 256)
+    pq_decode_bits<8>(codes, p, out, r);
+  else
+    pq_decode_bits<4>(codes, p, out, r);
 }
 
-// The codewords of a subspace, transposed to (dsub, ksub).
-EMB_OP void transpose(const Codebook& c, float* out) {
-  for (int64_t j = 0; j < c.k; ++j)
-    for (int64_t i = 0; i < c.d; ++i) out[i * c.k + j] = c.values[j * c.d + i];
+// The codewords of a subspace as (ksub/16, dsub, 16).
+EMB_OP void blocks_of_codewords(const Codebook& c, float* blocks) {
+  for (int64_t j = 0; j < c.k; j += 4) {
+    const float* rows[4];
+    for (int64_t r = 0; r < 4; ++r) rows[r] = c.values + (j + r) * c.d;
+    put_columns(rows, c.d, blocks + j / 16 * 16 * c.d + j % 16);
+  }
+}
+
+// Entries of Q queries for one subspace; queries lie `stride` floats apart, their tables `size`.
+template <bool L2, int Q>
+EMB_OP void table_rows(const float* query, int64_t stride, const float* blocks, const Pq& p, float* table,
+                       int64_t size) {
+  for (int64_t j = 0; j < p.ksub; j += 16, blocks += 16 * p.dsub) {
+    f32x16 sum[Q];
+    for (int q = 0; q < Q; ++q) sum[q] = splat(0.0f);
+    for (int64_t i = 0; i < p.dsub; ++i) {
+      const f32x16 c = load(blocks + 16 * i);
+      for (int q = 0; q < Q; ++q) sum[q] = accumulate<L2>(sum[q], splat(query[q * stride + i]), c);
+    }
+    for (int q = 0; q < Q; ++q) store(table + q * size + j, sum[q]);
+  }
 }
 
 template <bool L2>
-EMB_OP void query_table(const float* query, const float* transposed, int64_t ksub, int64_t dsub, float* table) {
-  for (int64_t j = 0; j < ksub; j += 16) {
-    f32x16 sum = splat(0.0f);
-    for (int64_t i = 0; i < dsub; ++i) sum = accumulate<L2>(sum, splat(query[i]), load(transposed + i * ksub + j));
-    store(table + j, sum);
+EMB_OP void fill_tables(const Pq& p, const Queries& queries, float* tables, Range r, float* blocks) {
+  const int64_t stride = queries.stride, size = p.m * p.ksub;
+  for (int64_t s = 0; s < p.m; ++s) {
+    blocks_of_codewords(subspace(p, s), blocks);
+    const float* query = queries.data + r.begin * stride + s * p.dsub;
+    float* table = tables + s * p.ksub;
+    int64_t left = r.end - r.begin;
+    for (; left >= 4; left -= 4, query += 4 * stride, table += 4 * size)
+      table_rows<L2, 4>(query, stride, blocks, p, table, size);
+    for (; left > 0; --left, query += stride, table += size) table_rows<L2, 1>(query, stride, blocks, p, table, size);
   }
 }
 
 // Tables (m, ksub) of the queries, one after the other. `scratch`: ksub*dsub floats.
 void pq_tables(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch) {
-  for (int64_t s = 0; s < p.m; ++s) {
-    transpose(subspace(p, s), scratch);
-    for (int64_t q = r.begin; q < r.end; ++q) {
-      const float* query = queries.data + q * queries.stride + s * p.dsub;
-      float* table = tables + ((q - r.begin) * p.m + s) * p.ksub;
-      if (metric == Metric::l2)
-        query_table<true>(query, scratch, p.ksub, p.dsub, table);
-      else
-        query_table<false>(query, scratch, p.ksub, p.dsub, table);
-    }
-  }
+  if (metric == Metric::l2)
+    fill_tables<true>(p, queries, tables, r, scratch);
+  else
+    fill_tables<false>(p, queries, tables, r, scratch);
 }
 
 }  // namespace

@@ -130,11 +130,12 @@ constexpr int64_t scan_scratch(int64_t d) {
   return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
 }
 
-constexpr int64_t kFewRows = 4;  // fewer rows than these find their codewords in float64, without a packed codebook
+// Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.
+constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }
 // A packed codebook (codebook_pack says what is where).
-constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(k) * (d + 1); }
-// Search of the nearest codeword: 16 rows transposed, one row, and for each subspace 16 codes.
-constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 16 * padded16(d) + row_scratch(d) + 4 * m; }
+constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + padded16(k) * (d + 1); }
+// Search of the nearest codeword: 16 rows transposed, 16 more or rows as they come, and 16 codes for each subspace.
+constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 32 * padded16(d) + 4 * m; }
 // Means of clusters: float64 sums and one row.
 constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
 
