@@ -90,6 +90,7 @@ inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, con
 
 void register_scalar(py::module_& m);
 void register_binary(py::module_& m);
+void register_rotation(py::module_& m);
 void register_cluster(py::module_& m);
 void register_pq(py::module_& m);
 void register_sparse(py::module_& m);

@@ -27,6 +27,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
 
   register_scalar(m);
   register_binary(m);
+  register_rotation(m);
   register_cluster(m);
   register_pq(m);
   register_sparse(m);

@@ -3,6 +3,7 @@
 #include "adc.inl.h"
 #include "binary.inl.h"
 #include "cluster.inl.h"
+#include "rotation.inl.h"
 #include "scalar.inl.h"
 #include "sparse.inl.h"
 #include "trellis.inl.h"
@@ -15,6 +16,7 @@ extern const Kernels kernels;
 const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
     bits_encode, bits_decode, hamming_topk, bits_topk,
+    hadamard_rotate,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
     pq_encode, pq_decode, pq_tables, pq_topk,
     topk_encode, topk_decode, sparse_topk,

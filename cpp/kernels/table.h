@@ -40,6 +40,14 @@ struct BitsParams {
   bool msb;
 };
 
+// Randomised Hadamard rotation to `size` values; scale = 1 / sqrt(size).
+struct Rotation {
+  const float* signs;
+  int64_t size;
+  float scale;
+  bool inverse;
+};
+
 // A codebook (k, d) as given, and as codebook_pack lays it out for the search of the nearest codeword.
 struct Codebook {
   const float* values;
@@ -93,6 +101,8 @@ struct Kernels {
   void (*bits_topk)(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries,
                     float* scratch);
 
+  int64_t (*hadamard_rotate)(const Rows& x, const Rotation& p, float* out, Range r, float* scratch);
+
   void (*codebook_pack)(const float* codebook, int64_t k, int64_t d, float* packed);
   int64_t (*vq_encode)(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch);
   // The means of the rows of clusters: those of cluster c are order[starts[c]] .. order[starts[c+1] - 1].
@@ -129,6 +139,9 @@ constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 constexpr int64_t scan_scratch(int64_t d) {
   return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
 }
+
+// Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
+constexpr int64_t rotation_scratch(int64_t d, int64_t size) { return row_scratch(d) + (size < 320 ? 320 : size); }
 
 // Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.
 constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }

@@ -45,6 +45,11 @@ EMB_OP f32x16 abs(f32x16 a) {
   return {_mm256_and_ps(a.lo, m), _mm256_and_ps(a.hi, m)};
 }
 
+EMB_OP f32x16 negate(f32x16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};
+}
+
 EMB_OP mask16 less(f32x16 a, f32x16 b) {
   return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
 }
@@ -148,6 +153,29 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return {_mm256_i32gather_ps(base, index.lo, 4), _mm256_i32gather_ps(base, index.hi, 4)};
 }
 
+EMB_OP __m256 lower_halves(__m256 a, __m256 b) { return _mm256_insertf128_ps(a, _mm256_castps256_ps128(b), 1); }
+EMB_OP __m256 upper_halves(__m256 a, __m256 b) { return _mm256_insertf128_ps(b, _mm256_extractf128_ps(a, 1), 0); }
+// Butterflies of strides 1 and 2 in groups of four lanes: a = [a0 a1 a2 a3 | ..], b likewise.
+EMB_OP void butterfly4(__m256& a, __m256& b) {
+  __m256 even = _mm256_shuffle_ps(a, b, 0x88), odd = _mm256_shuffle_ps(a, b, 0xdd);  // [a0 a2 b0 b2], [a1 a3 b1 b3]
+  __m256 sum = _mm256_add_ps(even, odd), difference = _mm256_sub_ps(even, odd);
+  even = _mm256_shuffle_ps(sum, difference, 0x88);  // [a0 b0 a1 b1]
+  odd = _mm256_shuffle_ps(sum, difference, 0xdd);   // [a2 b2 a3 b3]
+  sum = _mm256_add_ps(even, odd);
+  difference = _mm256_sub_ps(even, odd);
+  a = _mm256_shuffle_ps(sum, difference, 0x88);
+  b = _mm256_shuffle_ps(sum, difference, 0xdd);
+}
+// Butterflies (a + b, a - b) of strides 1, 2, 4 and 8, in this order.
+EMB_OP f32x16 hadamard16(f32x16 v) {
+  __m256 a = lower_halves(v.lo, v.hi), b = upper_halves(v.lo, v.hi);  // [0-3, 8-11], [4-7, 12-15]
+  butterfly4(a, b);
+  const __m256 sum = _mm256_add_ps(a, b), difference = _mm256_sub_ps(a, b);
+  a = lower_halves(sum, difference);
+  b = upper_halves(sum, difference);
+  return {_mm256_add_ps(a, b), _mm256_sub_ps(a, b)};
+}
+
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
 EMB_OP f32x16 spread(const float* p, int shift) {
   if (shift >= 4) return splat(*p);
@@ -161,6 +189,7 @@ EMB_OP f32x16 spread(const float* p, int shift) {
   return {_mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(lanes, count)),
           _mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), count))};
 }
+
 EMB_OP float reduce_add(f32x16 a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

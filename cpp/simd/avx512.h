@@ -47,6 +47,10 @@ EMB_OP f32x16 abs(f32x16 a) {
   return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
 }
 
+EMB_OP f32x16 negate(f32x16 a) {
+  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), _mm512_set1_epi32(INT32_MIN)));
+}
+
 EMB_OP mask16 less(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { return _mm512_cmpgt_epi32_mask(b, a); }
 EMB_OP mask16 equal(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
@@ -151,6 +155,17 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
   const __m128i high = _mm_or_si128(_mm_and_si128(_mm_slli_epi32(v, 4), _mm_set1_epi32(0x3f0000)),
                                     _mm_and_si128(_mm_slli_epi32(v, 6), _mm_set1_epi32(0x3f000000)));
   return widen_u8(_mm_or_si128(low, high));
+}
+// `other` holds each lane's partner; the second of a pair (a set bit of `second`) gets first - second.
+EMB_OP f32x16 butterfly_lanes(f32x16 v, f32x16 other, mask16 second) {
+  return _mm512_mask_sub_ps(_mm512_add_ps(v, other), second, other, v);
+}
+// Butterflies (a + b, a - b) of strides 1, 2, 4 and 8, in this order.
+EMB_OP f32x16 hadamard16(f32x16 v) {
+  v = butterfly_lanes(v, _mm512_shuffle_ps(v, v, 0xb1), 0xaaaa);
+  v = butterfly_lanes(v, _mm512_shuffle_ps(v, v, 0x4e), 0xcccc);
+  v = butterfly_lanes(v, _mm512_shuffle_f32x4(v, v, 0xb1), 0xf0f0);
+  return butterfly_lanes(v, _mm512_shuffle_f32x4(v, v, 0x4e), 0xff00);
 }
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
 EMB_OP f32x16 spread(const float* p, int shift) {

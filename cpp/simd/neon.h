@@ -45,6 +45,8 @@ EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcltq_f32(a.
 EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])) }
 EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, vabsq_f32(a.v[i])) }
 
+EMB_OP f32x16 negate(f32x16 a) { EMB_LANES(f32x16, vnegq_f32(a.v[i])) }
+
 EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, vcltq_f32(a.v[i], b.v[i])) }
 EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, vcltq_s32(a.v[i], b.v[i])) }
 EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, vceqq_f32(a.v[i], b.v[i])) }
@@ -146,6 +148,31 @@ EMB_OP f32x16 spread(const float* p, int shift) {
   return load(lanes);
 }
 #undef EMB_LANES
+
+EMB_OP void butterfly(float32x4_t& a, float32x4_t& b) {
+  const float32x4_t sum = vaddq_f32(a, b);
+  b = vsubq_f32(a, b);
+  a = sum;
+}
+// Strides 1 and 2: even lanes and odd lanes side by side, twice, then back in order.
+EMB_OP void butterfly4(float32x4_t& a, float32x4_t& b) {
+  for (int stage = 0; stage < 3; ++stage) {
+    const float32x4_t even = vuzp1q_f32(a, b);
+    b = vuzp2q_f32(a, b);
+    a = even;
+    if (stage < 2) butterfly(a, b);
+  }
+}
+// Butterflies (a + b, a - b) of strides 1, 2, 4 and 8, in this order.
+EMB_OP f32x16 hadamard16(f32x16 a) {
+  butterfly4(a.v[0], a.v[1]);
+  butterfly4(a.v[2], a.v[3]);
+  butterfly(a.v[0], a.v[1]);
+  butterfly(a.v[2], a.v[3]);
+  butterfly(a.v[0], a.v[2]);
+  butterfly(a.v[1], a.v[3]);
+  return a;
+}
 
 EMB_OP float reduce_add(f32x16 a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));

@@ -59,6 +59,8 @@ EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] < b.v[i] ? a.v[
 EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]) }
 EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, (f32x4)((i32x4)a.v[i] & 0x7fffffff)) }
 
+EMB_OP f32x16 negate(f32x16 a) { EMB_LANES(f32x16, -a.v[i]) }
+
 EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
 EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
 EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] == b.v[i]) }
@@ -150,12 +152,38 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return r;
 }
 
+EMB_OP void butterfly(f32x4& a, f32x4& b) {
+  const f32x4 sum = a + b;
+  b = a - b;
+  a = sum;
+}
+// Strides 1 and 2: even lanes and odd lanes side by side, twice, then back in order.
+EMB_OP void butterfly4(f32x4& a, f32x4& b) {
+  for (int stage = 0; stage < 3; ++stage) {
+    const f32x4 even = __builtin_shufflevector(a, b, 0, 2, 4, 6);
+    b = __builtin_shufflevector(a, b, 1, 3, 5, 7);
+    a = even;
+    if (stage < 2) butterfly(a, b);
+  }
+}
+// Butterflies (a + b, a - b) of strides 1, 2, 4 and 8, in this order.
+EMB_OP f32x16 hadamard16(f32x16 a) {
+  butterfly4(a.v[0], a.v[1]);
+  butterfly4(a.v[2], a.v[3]);
+  butterfly(a.v[0], a.v[1]);
+  butterfly(a.v[2], a.v[3]);
+  butterfly(a.v[0], a.v[2]);
+  butterfly(a.v[1], a.v[3]);
+  return a;
+}
+
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
 EMB_OP f32x16 spread(const float* p, int shift) {
   f32x16 r;
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i >> shift];
   return r;
 }
+
 // The sum in the order that the numeric contract fixes: halves added lane by lane, 16 to 8 to 4 to 2 to 1.
 EMB_OP float reduce_add(f32x16 a) {
   const f32x4 s = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
