@@ -90,9 +90,11 @@ class Residual(Coder):
             raise ValueError(f"codes: row {int(np.argmax(wide >= self.count))} names a centroid beyond {self.count}")
         return wide, np.ascontiguousarray(codes[:, self.id_size :])
 
-    def decode(self, codes: U8) -> F32:
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
         ids, inner = self._parts(codes)
-        return self.inner.decode(inner) + self.centroids[ids]
+        x = self.inner.decode(inner, out)
+        x += self.centroids[ids]
+        return x
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None

@@ -37,10 +37,10 @@ def parse_spec(spec: str) -> tuple[tuple[Transform, ...], Coder]:
         where = (
             f"spec {spec!r}: stage {part.strip()!r} at position {position + len(part) - len(part.lstrip())}"
         )
-        stage = _parse_stage(part.strip(), where)
         before = stages[-1] if stages else None
         if isinstance(before, Coder):
             raise ValueError(f"{where} comes after the coder {before.text!r}, which must be last")
+        stage = _parse_stage(part.strip(), where)
         if isinstance(before, CoarseStage):
             if not isinstance(stage, Coder):
                 raise ValueError(f"{where} comes after {before.text!r}, which only a coder may follow")

@@ -149,12 +149,12 @@ class TCQ(Coder):
         factor = np.ascontiguousarray(codes[:, -2:]).view("<f2")[:, 0].astype(np.float32)
         return stream, np.nan_to_num(factor, nan=0.0, posinf=0.0, neginf=0.0)  # hostile codes decode to something
 
-    def decode(self, codes: U8) -> F32:
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
         stream, factor = self._parts(codes)
         z = trellis_decode(stream, self.codebooks, self.step, self.rates)
         if factor is not None:
             z *= factor[:, None]
-        return project(z, self.components) + self.mean
+        return np.add(project(z, self.components), self.mean, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
