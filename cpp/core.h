@@ -52,6 +52,6 @@ struct Range {
 
 constexpr int64_t kAllFinite = -1;  // what an encoder returns when no row held a NaN or an infinity
 
-constexpr int64_t padded16(int64_t d) { return (d + 15) / 16 * 16; }
+static constexpr int64_t padded16(int64_t d) { return (d + 15) / 16 * 16; }
 
 }  // namespace embcodec

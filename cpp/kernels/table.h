@@ -128,42 +128,43 @@ struct Kernels {
 constexpr int64_t kScanBlockBytes = 32768;  // decoded rows that wait in L1 and L2 for every query of the tile
 
 // Rows decoded at a time by a scan, a multiple of every level's tile.
-constexpr int64_t scan_block_rows(int64_t d) {
+static constexpr int64_t scan_block_rows(int64_t d) {
   const int64_t rows = kScanBlockBytes / (4 * padded16(d)) / 4 * 4;
   return rows < 4 ? 4 : rows;
 }
 
 // Floats of scratch: one converted row (two for codes of a row before and after unpacking).
-constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
+static constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 // ... and for a scan: the block, a norm for each of its rows, one row.
-constexpr int64_t scan_scratch(int64_t d) {
+static constexpr int64_t scan_scratch(int64_t d) {
   return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
 }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
-constexpr int64_t rotation_scratch(int64_t d, int64_t size) { return row_scratch(d) + (size < 320 ? 320 : size); }
+static constexpr int64_t rotation_scratch(int64_t d, int64_t size) { return row_scratch(d) + (size < 320 ? 320 : size); }
 
 // Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.
-constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }
+static constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }
 // A packed codebook (codebook_pack says what is where).
-constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + padded16(k) * (d + 1); }
+static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + padded16(k) * (d + 1); }
 // Search of the nearest codeword: 16 rows transposed, 16 more or rows as they come, and 16 codes for each subspace.
-constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 32 * padded16(d) + 4 * m; }
+static constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 32 * padded16(d) + 4 * m; }
+static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(k) * (d + 1); }
 // Means of clusters: float64 sums and one row.
-constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
+static constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
 
 constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that are added up together
 constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
-constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * dsub; }
+static constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * dsub; }
 // ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
-constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
+static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
   return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
 }
 
 // ... and for sparse rows: values and magnitudes, or indices and values.
-constexpr int64_t sparse_scratch(int64_t entries) { return 2 * padded16(entries); }
+static constexpr int64_t sparse_scratch(int64_t entries) { return 2 * padded16(entries); }
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
-constexpr int64_t trellis_scratch(int64_t d) {
+static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
 }
 
