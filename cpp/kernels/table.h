@@ -149,7 +149,6 @@ static constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }
 static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + padded16(k) * (d + 1); }
 // Search of the nearest codeword: 16 rows transposed, 16 more or rows as they come, and 16 codes for each subspace.
 static constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 32 * padded16(d) + 4 * m; }
-static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(k) * (d + 1); }
 // Means of clusters: float64 sums and one row.
 static constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
 
