@@ -6,9 +6,9 @@
 
 namespace embcodec {
 
-#define EMB_DECLARE(LEVEL)        \
-  namespace LEVEL {               \
-  extern const Kernels kernels;   \
+#define EMB_DECLARE(LEVEL)      \
+  namespace LEVEL {             \
+  extern const Kernels kernels; \
   }
 EMB_DECLARE(scalar)
 EMB_DECLARE(avx2)
@@ -28,8 +28,7 @@ bool has_avx512() {
   return has_avx2();
 #else
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512cd");
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
 #endif
 }
 bool has_avx512_icl() {

@@ -14,7 +14,7 @@ struct Level {
 };
 
 const std::vector<Level>& levels();  // in ladder order
-int default_level();                 // index; the highest available one unless EMBCODEC_ISA or set_default_level says else
+int default_level();  // index; the highest available one unless EMBCODEC_ISA or set_default_level says else
 void set_default_level(const std::string& name);  // throws std::invalid_argument for an unknown or unavailable one
 
 // The kernels of level `isa`, or of the default level for -1. Throws std::invalid_argument when it is not available.

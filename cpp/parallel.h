@@ -7,7 +7,7 @@
 
 namespace embcodec {
 
-int get_num_threads();             // EMBCODEC_NUM_THREADS at first use, else the processors this process may run on
+int get_num_threads();              // EMBCODEC_NUM_THREADS at first use, else the processors this process may run on
 void set_num_threads(int threads);  // throws std::invalid_argument below 1
 
 // Calls task(i, worker) for i in [0, tasks), on at most `threads` threads (0: the default), the caller's own among

@@ -10,7 +10,7 @@
 namespace embcodec {
 namespace {
 
-constexpr int64_t kRowsPerThread = 512;   // below this a thread costs more than it saves
+constexpr int64_t kRowsPerThread = 512;    // below this a thread costs more than it saves
 constexpr int64_t kQueriesPerThread = 32;  // from here on, splitting queries beats merging the results of row parts
 
 void write_best(std::vector<uint64_t>& keys, int k, float* scores, int64_t* ids) {
@@ -26,9 +26,12 @@ void write_best(std::vector<uint64_t>& keys, int k, float* scores, int64_t* ids)
 
 }  // namespace
 
-PaddedQueries::PaddedQueries(const float* data, int64_t n, int64_t d,
-                             float (*dot)(const float*, const float*, int64_t))
-    : n_(n), d_(d), stride_(padded16(d)), values_(static_cast<size_t>(n * stride_)), squares_(static_cast<size_t>(n)),
+PaddedQueries::PaddedQueries(const float* data, int64_t n, int64_t d, float (*dot)(const float*, const float*, int64_t))
+    : n_(n),
+      d_(d),
+      stride_(padded16(d)),
+      values_(static_cast<size_t>(n * stride_)),
+      squares_(static_cast<size_t>(n)),
       norms_(static_cast<size_t>(n)) {
   for (int64_t i = 0; i < n; ++i) {
     float* row = values_.data() + i * stride_;
@@ -41,8 +44,7 @@ PaddedQueries::PaddedQueries(const float* data, int64_t n, int64_t d,
 Queries PaddedQueries::view() const { return {values_.data(), squares_.data(), norms_.data(), n_, d_, stride_}; }
 
 int64_t scan_in_parallel(int64_t n, int64_t nq, int k, int threads, int64_t scratch_floats,
-                         const std::function<int64_t(TopK*, Range, Range, float*)>& part, float* scores,
-                         int64_t* ids) {
+                         const std::function<int64_t(TopK*, Range, Range, float*)>& part, float* scores, int64_t* ids) {
   const int wanted = threads > 0 ? threads : get_num_threads();
   const bool by_query = nq >= kQueriesPerThread * wanted;
   const int64_t parts = by_query ? std::min<int64_t>(wanted, nq) : useful_threads(n, kRowsPerThread, threads);

@@ -2,9 +2,9 @@
 
     python scripts/check_symbols.py build/debug
 
-A linker keeps one copy of an inline function for all objects: if that were the AVX-512 one, the scalar level would crash
-on older machines. So the objects of cpp/isa define the level's table of kernels and nothing else that is visible.
-Reads Debug objects, in which nothing was inlined away.
+A linker keeps one copy of an inline function for all objects: if that were the AVX-512 one, the scalar level
+would crash on older machines. So the objects of cpp/isa define the level's table of kernels and nothing else
+that is visible. Reads Debug objects, in which nothing was inlined away.
 """
 
 import re
@@ -22,7 +22,9 @@ def foreign_symbols(path: Path, level: str) -> list[str]:
         text=True,
     ).stdout
     names = [line.split(maxsplit=2)[2] for line in listing.splitlines() if line.strip()]
-    return [name for name in names if name not in (f"embcodec::{level}::kernels", "DW.ref.__gxx_personality_v0")]
+    return [
+        name for name in names if name not in (f"embcodec::{level}::kernels", "DW.ref.__gxx_personality_v0")
+    ]
 
 
 def main(build: Path) -> int:

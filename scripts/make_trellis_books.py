@@ -2,9 +2,10 @@
 
     python scripts/make_trellis_books.py
 
-For each rate, Lloyd iterations through the trellis: encode, move each level to the mean of what chose it. They start
-from the Gaussian's quantiles in a random order, which is as good a labelling of the trellis as any known. Prints the
-distortion of each rate on fresh samples, for the table in codecs/trellis.py. Takes about five minutes on two cores.
+For each rate, Lloyd iterations through the trellis: encode, move each level to the mean of what chose
+it. They start from the Gaussian's quantiles in a random order, which is as good a labelling of the
+trellis as any known. Prints the distortion of each rate on fresh samples, for the table in
+codecs/trellis.py. Takes about five minutes on two cores.
 """
 
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+
 from embcodec.kernels import trellis_decode, trellis_encode
 
 TARGET = Path(__file__).parents[1] / "python/embcodec/codecs/trellis_books.npy"
@@ -25,6 +27,7 @@ def rows_of(rate: int) -> list[int]:
 
 
 def quantized(books: np.ndarray) -> tuple[np.ndarray, float]:
+    """Levels int8 and their scale."""
     scale = np.abs(books).max() / 127
     return np.rint(books / scale).astype(np.int8), float(scale)
 
@@ -42,6 +45,7 @@ def code(x: np.ndarray, books: np.ndarray, rate: int) -> tuple[np.ndarray, np.nd
 
 
 def fit(rate: int, rng: np.random.Generator) -> np.ndarray:
+    """The books of one rate, the others 0."""
     books = np.zeros((8, 256))
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
     for row in rows_of(rate):
@@ -59,6 +63,7 @@ def fit(rate: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
+    """Fit all rates, print their distortion, write the file."""
     rng = np.random.default_rng(1990)
     result = np.zeros((8, 256), np.float32)
     for rate in RATES:

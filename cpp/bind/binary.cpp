@@ -25,8 +25,8 @@ void bits_decode(const py::array& codes, int64_t d, const F32& low, const F32& h
               [&](Range r, float* scratch) { kernels.bits_decode(from, params, out, r, scratch); });
 }
 
-void hamming_topk(const py::array& codes, const U8& queries, int k, const Mask& mask, F32 scores, I64 ids,
-                  int threads, int isa) {
+void hamming_topk(const py::array& codes, const U8& queries, int k, const Mask& mask, F32 scores, I64 ids, int threads,
+                  int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes), wanted = codes_of(queries);
   const int64_t bytes = codes.shape(1);

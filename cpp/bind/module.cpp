@@ -16,7 +16,7 @@ py::list level_names(bool only_available) {
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.doc() = "The compiled kernels of embcodec.";
-  default_level();    // a wrong EMBCODEC_ISA or EMBCODEC_NUM_THREADS is told at import
+  default_level();  // a wrong EMBCODEC_ISA or EMBCODEC_NUM_THREADS is told at import
   get_num_threads();
   m.def("levels", [] { return level_names(false); });
   m.def("available_levels", [] { return level_names(true); });

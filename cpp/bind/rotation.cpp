@@ -1,6 +1,6 @@
-#include "bind.h"
-
 #include <cmath>
+
+#include "bind.h"
 
 namespace embcodec {
 namespace {

@@ -1,6 +1,6 @@
-#include "bind.h"
-
 #include <vector>
+
+#include "bind.h"
 
 namespace embcodec {
 namespace {

@@ -113,8 +113,7 @@ inline void rotate_power_of_two(const RotatedRow& row, float* y) {
 template <int M>
 inline void rotate_paley(const RotatedRow& row, float* y) {
   const int64_t block = row.p.size / M, stride = butterflies_in_place(row, block, block, y);
-  if (2 * stride == block)
-    butterflies<2>(y, row.p.size, stride, [&](int64_t j, f32x16 v) { store(y + j, v); });
+  if (2 * stride == block) butterflies<2>(y, row.p.size, stride, [&](int64_t j, f32x16 v) { store(y + j, v); });
   paley_step<M>(y, block, [&](int i, int64_t column, f32x16 v) { row.put(i * block + column, v); });
 }
 

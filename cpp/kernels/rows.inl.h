@@ -47,10 +47,18 @@ inline void convert_strided(const Rows& x, const char* row, float* out) {
     uint16_t half;
     __builtin_memcpy(&half, row, 2);
     switch (x.dtype) {
-      case Dtype::f32: out[j] = element<float>(row); break;
-      case Dtype::f64: out[j] = element<double>(row); break;
-      case Dtype::f16: out[j] = f32_from_f16(half); break;
-      case Dtype::bf16: out[j] = f32_from_bf16(half); break;
+      case Dtype::f32:
+        out[j] = element<float>(row);
+        break;
+      case Dtype::f64:
+        out[j] = element<double>(row);
+        break;
+      case Dtype::f16:
+        out[j] = f32_from_f16(half);
+        break;
+      case Dtype::bf16:
+        out[j] = f32_from_bf16(half);
+        break;
     }
   }
 }

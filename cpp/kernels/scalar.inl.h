@@ -46,8 +46,7 @@ template <int BITS, class Lo, class Inverse>
 EMB_OP void encode_row(const float* x, int64_t d, uint8_t* out, Lo lo16, Inverse inverse16) {
   const f32x16 top = splat(static_cast<float>((1 << BITS) - 1));
   int64_t j = 0;
-  for (; j + 16 <= d; j += 16)
-    put_codes<BITS>(out, j, quantize(load(x + j), lo16(j, 16), inverse16(j, 16), top), 16);
+  for (; j + 16 <= d; j += 16) put_codes<BITS>(out, j, quantize(load(x + j), lo16(j, 16), inverse16(j, 16), top), 16);
   if (j < d) {
     const int64_t count = d - j;
     put_codes<BITS>(out, j, quantize(load_tail(x + j, count), lo16(j, count), inverse16(j, count), top), count);
@@ -70,23 +69,36 @@ EMB_OP void decode_row(const uint8_t* codes, int64_t d, float* out, bool pad, Lo
 
 template <int BITS>
 EMB_OP void sq_decode_row(const uint8_t* codes, const SqParams& p, float* out, bool pad) {
-  decode_row<BITS>(codes, p.d, out, pad, [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },
-                   [&](int64_t j, int64_t count) { return lanes_of(p.step + j, count); });
+  decode_row<BITS>(
+      codes, p.d, out, pad, [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },
+      [&](int64_t j, int64_t count) { return lanes_of(p.step + j, count); });
 }
 
 template <int BITS>
 EMB_OP void rowsq_decode_row(const uint8_t* codes, const RowSqParams& p, int64_t row, float* out, bool pad) {
   const f32x16 offset = splat(p.offset[row]), scale = splat(p.scale[row]);
-  decode_row<BITS>(codes, p.d, out, pad, [&](int64_t, int64_t) { return offset; },
-                   [&](int64_t, int64_t) { return scale; });
+  decode_row<BITS>(
+      codes, p.d, out, pad, [&](int64_t, int64_t) { return offset; }, [&](int64_t, int64_t) { return scale; });
 }
 
 // Turns a number of bits known at run time into one known to the compiler.
-#define EMB_FOR_BITS(BITS_VALUE, CALL)              \
-  switch (BITS_VALUE) {                             \
-    case 8: { constexpr int BITS = 8; CALL; break; } \
-    case 6: { constexpr int BITS = 6; CALL; break; } \
-    default: { constexpr int BITS = 4; CALL; break; } \
+#define EMB_FOR_BITS(BITS_VALUE, CALL) \
+  switch (BITS_VALUE) {                \
+    case 8: {                          \
+      constexpr int BITS = 8;          \
+      CALL;                            \
+      break;                           \
+    }                                  \
+    case 6: {                          \
+      constexpr int BITS = 6;          \
+      CALL;                            \
+      break;                           \
+    }                                  \
+    default: {                         \
+      constexpr int BITS = 4;          \
+      CALL;                            \
+      break;                           \
+    }                                  \
   }
 
 int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, Range r, float* scratch) {
@@ -94,9 +106,9 @@ int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, Range r, float
     const float* row = load_row(x, i, scratch);
     if (!row) return i;
     uint8_t* to = out.data + i * out.stride;
-    EMB_FOR_BITS(p.bits, encode_row<BITS>(row, p.d, to,
-        [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },
-        [&](int64_t j, int64_t count) { return lanes_of(p.inverse + j, count); }))
+    EMB_FOR_BITS(p.bits, encode_row<BITS>(
+                             row, p.d, to, [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },
+                             [&](int64_t j, int64_t count) { return lanes_of(p.inverse + j, count); }))
   }
   return kAllFinite;
 }
@@ -106,12 +118,12 @@ void sq_decode(const Codes& codes, const SqParams& p, float* out, Range r, float
     EMB_FOR_BITS(p.bits, sq_decode_row<BITS>(codes.data + i * codes.stride, p, out + i * p.d, false))
 }
 
-void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
-  EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
-    sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
-    return static_cast<const float*>(buffer);
-  }))
-}
+void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch){
+    EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch,
+                                   [&](int64_t row, float* buffer) {
+                                     sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
+                                     return static_cast<const float*>(buffer);
+                                   }))}
 
 // The least and greatest value of a row; the tail repeats the first value, so that it changes neither.
 EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {
@@ -149,8 +161,9 @@ int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float*
     offset[i] = lo;
     uint8_t* to = out.data + i * out.stride;
     // Lanes beyond d hold 0, whose code may be anything: put_codes writes `count` codes only.
-    EMB_FOR_BITS(bits, encode_row<BITS>(row, x.d, to, [&](int64_t, int64_t) { return lo16; },
-                                        [&](int64_t, int64_t) { return inverse16; }))
+    EMB_FOR_BITS(bits,
+                 encode_row<BITS>(
+                     row, x.d, to, [&](int64_t, int64_t) { return lo16; }, [&](int64_t, int64_t) { return inverse16; }))
   }
   return kAllFinite;
 }
@@ -160,13 +173,12 @@ void rowsq_decode(const Codes& codes, const RowSqParams& p, float* out, Range r,
     EMB_FOR_BITS(p.bits, rowsq_decode_row<BITS>(codes.data + i * codes.stride, p, i, out + i * p.d, false))
 }
 
-void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
-                float* scratch) {
-  EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
-    rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
-    return static_cast<const float*>(buffer);
-  }))
-}
+void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries, float* scratch){
+    EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch,
+                                   [&](int64_t row, float* buffer) {
+                                     rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
+                                     return static_cast<const float*>(buffer);
+                                   }))}
 
 int64_t flat_topk(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch) {
   const int64_t d = x.d, stride = scan.queries.stride;

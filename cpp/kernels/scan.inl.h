@@ -150,8 +150,8 @@ EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratc
       block.norms[block.count] = s.metric == Metric::cosine ? __builtin_sqrtf(dot16(x, x, stride)) : 0.0f;
       ++block.count;
     }
-    const bool finite = s.metric == Metric::l2 ? score_block<true>(s, block, queries)
-                                               : score_block<false>(s, block, queries);
+    const bool finite =
+        s.metric == Metric::l2 ? score_block<true>(s, block, queries) : score_block<false>(s, block, queries);
     if (finite) continue;
     const int64_t bad = refused_row(block, s.queries.d);
     if (bad != kAllFinite) return bad;

@@ -31,8 +31,7 @@ template <class Index>
 EMB_OP void encode_sparse_row(const float* x, const float* magnitude, int64_t padded, int64_t k, float t,
                               Index* indices, float* values) {
   int64_t above = 0;
-  for (int64_t j = 0; j < padded; j += 16)
-    above += __builtin_popcount(mask_bits(less(splat(t), load(magnitude + j))));
+  for (int64_t j = 0; j < padded; j += 16) above += __builtin_popcount(mask_bits(less(splat(t), load(magnitude + j))));
   int64_t equals = k - above, written = 0;  // of those equal to t, the first so many
   for (int64_t j = 0; j < padded && written < k; j += 16) {
     const f32x16 m = load(magnitude + j);
@@ -115,8 +114,7 @@ int64_t topk_decode(const Sparse& s, int64_t d, float* out, Range r, float* scra
 
 EMB_OP float gather_dot(const float* query, const int32_t* indices, const float* values, int64_t padded) {
   f32x16 sum = splat(0.0f);
-  for (int64_t e = 0; e < padded; e += 16)
-    sum = add(sum, mul(gather(query, load_i32(indices + e)), load(values + e)));
+  for (int64_t e = 0; e < padded; e += 16) sum = add(sum, mul(gather(query, load_i32(indices + e)), load(values + e)));
   return reduce_add(sum);
 }
 

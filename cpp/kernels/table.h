@@ -117,7 +117,8 @@ struct Kernels {
   void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
   int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r, float* scratch);  // ... or the first row
-  int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch);  // of bad indices
+  int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries,
+                         float* scratch);  // of bad indices
   int64_t (*trellis_encode)(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch);
   void (*trellis_decode)(const Codes& codes, const TrellisParams& p, float* out, Range r, float* scratch);
   void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
@@ -136,12 +137,12 @@ static constexpr int64_t scan_block_rows(int64_t d) {
 // Floats of scratch: one converted row (two for codes of a row before and after unpacking).
 static constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 // ... and for a scan: the block, a norm for each of its rows, one row.
-static constexpr int64_t scan_scratch(int64_t d) {
-  return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d);
-}
+static constexpr int64_t scan_scratch(int64_t d) { return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d); }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
-static constexpr int64_t rotation_scratch(int64_t d, int64_t size) { return row_scratch(d) + (size < 320 ? 320 : size); }
+static constexpr int64_t rotation_scratch(int64_t d, int64_t size) {
+  return row_scratch(d) + (size < 320 ? 320 : size);
+}
 
 // Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.
 static constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }

@@ -60,11 +60,11 @@ EMB_OP void trellis_extend(const float* least, int shift, bool pair, const float
 
 // An encoder's scratch memory, trellis_scratch(d) floats.
 struct TrellisWork {
-  float* row;      // components in units of their step
-  float* levels;   // the codebooks as float32, in the order of the states' numbers
-  float* cost;     // of each state
-  float* least;    // of each group of predecessors
-  uint8_t* choice; // 256 a step
+  float* row;       // components in units of their step
+  float* levels;    // the codebooks as float32, in the order of the states' numbers
+  float* cost;      // of each state
+  float* least;     // of each group of predecessors
+  uint8_t* choice;  // 256 a step
 };
 
 inline TrellisWork trellis_work(const TrellisParams& p, float* scratch) {

@@ -11,7 +11,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;  // 4 sums of two registers each leave room for the operands
-constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
+constexpr int kGroup = 4;                       // codewords compared at a time with 16 rows
 
 struct f32x16 {
   __m256 lo, hi;
@@ -109,18 +109,17 @@ EMB_OP void store_u4(uint8_t* p, i32x16 a) {
 }
 EMB_OP i32x16 load_u4(const uint8_t* p) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), low = _mm_set1_epi8(15);
-  return widen_u8(
-      _mm_unpacklo_epi8(_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16(bytes, 4), low)));
+  return widen_u8(_mm_unpacklo_epi8(_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16(bytes, 4), low)));
 }
 // Four 6-bit values of a dword move together to its low 24 bits, then the dwords' three bytes each to 12 in a row.
 EMB_OP void store_u6(uint8_t* p, i32x16 a) {
   const __m128i v = narrow_u8(a);
-  const __m128i low = _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)),
-                                   _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f00)), 2));
+  const __m128i low =
+      _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)), _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f00)), 2));
   const __m128i high = _mm_or_si128(_mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f0000)), 4),
                                     _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f000000)), 6));
-  const __m128i packed = _mm_shuffle_epi8(
-      _mm_or_si128(low, high), _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+  const __m128i packed =
+      _mm_shuffle_epi8(_mm_or_si128(low, high), _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), packed);
   const int32_t last = _mm_extract_epi32(packed, 2);
   __builtin_memcpy(p + 8, &last, 4);
@@ -130,8 +129,8 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
   __builtin_memcpy(&last, p + 8, 4);
   const __m128i bytes = _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), last, 2);
   const __m128i v = _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
-  const __m128i low = _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)),
-                                   _mm_and_si128(_mm_slli_epi32(v, 2), _mm_set1_epi32(0x3f00)));
+  const __m128i low =
+      _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)), _mm_and_si128(_mm_slli_epi32(v, 2), _mm_set1_epi32(0x3f00)));
   const __m128i high = _mm_or_si128(_mm_and_si128(_mm_slli_epi32(v, 4), _mm_set1_epi32(0x3f0000)),
                                     _mm_and_si128(_mm_slli_epi32(v, 6), _mm_set1_epi32(0x3f000000)));
   return widen_u8(_mm_or_si128(low, high));
@@ -185,7 +184,8 @@ EMB_OP f32x16 spread(const float* p, int shift) {
     return {_mm256_permutevar8x32_ps(eight, _mm256_srli_epi32(lanes, 1)),
             _mm256_permutevar8x32_ps(eight, _mm256_srli_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), 1))};
   }
-  const __m256 four = _mm256_castps128_ps256(shift == 2 ? _mm_loadu_ps(p) : _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p))));
+  const __m256 four = _mm256_castps128_ps256(
+      shift == 2 ? _mm_loadu_ps(p) : _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p))));
   return {_mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(lanes, count)),
           _mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), count))};
 }

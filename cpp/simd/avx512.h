@@ -20,7 +20,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 4, kTileQueries = 4;  // 16 sums of the 32 registers
-constexpr int kGroup = 16;  // codewords compared at a time with 16 rows
+constexpr int kGroup = 16;                      // codewords compared at a time with 16 rows
 
 typedef __m512 f32x16;
 typedef __m512i i32x16;
@@ -76,7 +76,8 @@ EMB_OP i32x16 load_i32(const int32_t* p) { return _mm512_loadu_si512(p); }
 #if defined(EMB_EMULATED)  // what SIMDe 0.7 lacks, by halves
 EMB_OP i32x16 round_to_i32(f32x16 a) {
   const __m512i bits = _mm512_castps_si512(a);
-  return join(_mm256_cvtps_epi32(_mm256_castsi256_ps(lower(bits))), _mm256_cvtps_epi32(_mm256_castsi256_ps(upper(bits))));
+  return join(_mm256_cvtps_epi32(_mm256_castsi256_ps(lower(bits))),
+              _mm256_cvtps_epi32(_mm256_castsi256_ps(upper(bits))));
 }
 EMB_OP f32x16 to_f32(i32x16 a) { return join_ps(_mm256_cvtepi32_ps(lower(a)), _mm256_cvtepi32_ps(upper(a))); }
 EMB_OP i32x16 widen_u8(__m128i bytes) {
@@ -135,12 +136,12 @@ EMB_OP i32x16 load_u4(const uint8_t* p) {
 // Four 6-bit values of a dword move together to its low 24 bits, then the dwords' three bytes each to 12 in a row.
 EMB_OP void store_u6(uint8_t* p, i32x16 a) {
   const __m128i v = narrow_u8(a);
-  const __m128i low = _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)),
-                                   _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f00)), 2));
+  const __m128i low =
+      _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)), _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f00)), 2));
   const __m128i high = _mm_or_si128(_mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f0000)), 4),
                                     _mm_srli_epi32(_mm_and_si128(v, _mm_set1_epi32(0x3f000000)), 6));
-  const __m128i packed = _mm_shuffle_epi8(
-      _mm_or_si128(low, high), _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+  const __m128i packed =
+      _mm_shuffle_epi8(_mm_or_si128(low, high), _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), packed);
   const int32_t last = _mm_extract_epi32(packed, 2);
   __builtin_memcpy(p + 8, &last, 4);
@@ -150,8 +151,8 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
   __builtin_memcpy(&last, p + 8, 4);
   const __m128i bytes = _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), last, 2);
   const __m128i v = _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
-  const __m128i low = _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)),
-                                   _mm_and_si128(_mm_slli_epi32(v, 2), _mm_set1_epi32(0x3f00)));
+  const __m128i low =
+      _mm_or_si128(_mm_and_si128(v, _mm_set1_epi32(0x3f)), _mm_and_si128(_mm_slli_epi32(v, 2), _mm_set1_epi32(0x3f00)));
   const __m128i high = _mm_or_si128(_mm_and_si128(_mm_slli_epi32(v, 4), _mm_set1_epi32(0x3f0000)),
                                     _mm_and_si128(_mm_slli_epi32(v, 6), _mm_set1_epi32(0x3f000000)));
   return widen_u8(_mm_or_si128(low, high));
@@ -182,9 +183,8 @@ EMB_OP f32x16 spread(const float* p, int shift) {
   const __m128 four = _mm_##OP##_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));         \
   const __m128 two = _mm_##OP##_ps(four, _mm_movehl_ps(four, four));                                         \
   return _mm_cvtss_f32(_mm_##OP##_ss(two, _mm_movehdup_ps(two)));
-EMB_OP float reduce_add(f32x16 a) { EMB_REDUCE(add) }
-EMB_OP float reduce_min(f32x16 a) { EMB_REDUCE(min) }
-EMB_OP float reduce_max(f32x16 a) { EMB_REDUCE(max) }
+EMB_OP float reduce_add(f32x16 a){EMB_REDUCE(add)} EMB_OP float reduce_min(f32x16 a){EMB_REDUCE(min)} EMB_OP
+    float reduce_max(f32x16 a){EMB_REDUCE(max)}
 #undef EMB_REDUCE
 
 EMB_OP bool all_finite(f32x16 a) {

@@ -28,33 +28,33 @@ struct mask16 {
   for (int i = 0; i < 4; ++i) r.v[i] = (EXPR); \
   return r;
 
-EMB_OP f32x16 load(const float* p) { EMB_LANES(f32x16, vld1q_f32(p + 4 * i)) }
-EMB_OP void store(float* p, f32x16 a) {
+EMB_OP f32x16 load(const float* p){EMB_LANES(f32x16, vld1q_f32(p + 4 * i))} EMB_OP void store(float* p, f32x16 a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
 }
-EMB_OP f32x16 splat(float x) { EMB_LANES(f32x16, vdupq_n_f32(x)) }
-EMB_OP i32x16 splat_i32(int32_t x) { EMB_LANES(i32x16, vdupq_n_s32(x)) }
+EMB_OP f32x16 splat(float x){EMB_LANES(f32x16, vdupq_n_f32(x))} EMB_OP i32x16
+    splat_i32(int32_t x){EMB_LANES(i32x16, vdupq_n_s32(x))}
 
-EMB_OP f32x16 add(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vaddq_f32(a.v[i], b.v[i])) }
-EMB_OP f32x16 sub(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vsubq_f32(a.v[i], b.v[i])) }
-EMB_OP f32x16 mul(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vmulq_f32(a.v[i], b.v[i])) }
-EMB_OP f32x16 div(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vdivq_f32(a.v[i], b.v[i])) }
-EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i])) }
+EMB_OP f32x16 add(f32x16 a, f32x16 b){EMB_LANES(f32x16, vaddq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
+    sub(f32x16 a, f32x16 b){EMB_LANES(f32x16, vsubq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
+    mul(f32x16 a, f32x16 b){EMB_LANES(f32x16, vmulq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
+    div(f32x16 a, f32x16 b){EMB_LANES(f32x16, vdivq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
+    muladd(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i]))}
 // vminq and vmaxq return NaN for NaN; the contract wants the second operand.
-EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])) }
-EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])) }
-EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, vabsq_f32(a.v[i])) }
+EMB_OP f32x16
+    min(f32x16 a, f32x16 b){EMB_LANES(f32x16, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]))} EMB_OP f32x16
+    max(f32x16 a, f32x16 b){EMB_LANES(f32x16, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]))} EMB_OP f32x16
+    abs(f32x16 a){EMB_LANES(f32x16, vabsq_f32(a.v[i]))}
 
-EMB_OP f32x16 negate(f32x16 a) { EMB_LANES(f32x16, vnegq_f32(a.v[i])) }
+EMB_OP f32x16 negate(f32x16 a){EMB_LANES(f32x16, vnegq_f32(a.v[i]))}
 
-EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, vcltq_f32(a.v[i], b.v[i])) }
-EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, vcltq_s32(a.v[i], b.v[i])) }
-EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, vceqq_f32(a.v[i], b.v[i])) }
-EMB_OP mask16 both(mask16 a, mask16 b) { EMB_LANES(mask16, vandq_u32(a.v[i], b.v[i])) }
-EMB_OP mask16 either(mask16 a, mask16 b) { EMB_LANES(mask16, vorrq_u32(a.v[i], b.v[i])) }
-EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) { EMB_LANES(f32x16, vbslq_f32(m.v[i], a.v[i], b.v[i])) }
-EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { EMB_LANES(i32x16, vbslq_s32(m.v[i], a.v[i], b.v[i])) }
-EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { EMB_LANES(i32x16, vaddq_s32(a.v[i], b.v[i])) }
+EMB_OP mask16 less(f32x16 a, f32x16 b){EMB_LANES(mask16, vcltq_f32(a.v[i], b.v[i]))} EMB_OP mask16
+    less_i32(i32x16 a, i32x16 b){EMB_LANES(mask16, vcltq_s32(a.v[i], b.v[i]))} EMB_OP mask16
+    equal(f32x16 a, f32x16 b){EMB_LANES(mask16, vceqq_f32(a.v[i], b.v[i]))} EMB_OP mask16
+    both(mask16 a, mask16 b){EMB_LANES(mask16, vandq_u32(a.v[i], b.v[i]))} EMB_OP mask16
+    either(mask16 a, mask16 b){EMB_LANES(mask16, vorrq_u32(a.v[i], b.v[i]))} EMB_OP f32x16
+    select(mask16 m, f32x16 a, f32x16 b){EMB_LANES(f32x16, vbslq_f32(m.v[i], a.v[i], b.v[i]))} EMB_OP i32x16
+    select_i32(mask16 m, i32x16 a, i32x16 b){EMB_LANES(i32x16, vbslq_s32(m.v[i], a.v[i], b.v[i]))} EMB_OP i32x16
+    add_i32(i32x16 a, i32x16 b){EMB_LANES(i32x16, vaddq_s32(a.v[i], b.v[i]))}
 
 EMB_OP uint32_t mask_bits(mask16 m) {
   const uint32_t weights[4] = {1, 2, 4, 8};
@@ -69,13 +69,13 @@ EMB_OP mask16 mask_of(uint32_t bits) {
   EMB_LANES(mask16, vtstq_u32(vdupq_n_u32(bits >> (4 * i)), w))
 }
 
-EMB_OP i32x16 round_to_i32(f32x16 a) { EMB_LANES(i32x16, vcvtnq_s32_f32(a.v[i])) }
-EMB_OP f32x16 to_f32(i32x16 a) { EMB_LANES(f32x16, vcvtq_f32_s32(a.v[i])) }
+EMB_OP i32x16 round_to_i32(f32x16 a){EMB_LANES(i32x16, vcvtnq_s32_f32(a.v[i]))} EMB_OP f32x16
+    to_f32(i32x16 a){EMB_LANES(f32x16, vcvtq_f32_s32(a.v[i]))}
 
 EMB_OP void store_i32(int32_t* p, i32x16 a) {
   for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, a.v[i]);
 }
-EMB_OP i32x16 load_i32(const int32_t* p) { EMB_LANES(i32x16, vld1q_s32(p + 4 * i)) }
+EMB_OP i32x16 load_i32(const int32_t* p){EMB_LANES(i32x16, vld1q_s32(p + 4 * i))}
 
 EMB_OP i32x16 widen_u8(uint8x16_t bytes) {
   const uint16x8_t lo = vmovl_u8(vget_low_u8(bytes)), hi = vmovl_u8(vget_high_u8(bytes));
@@ -124,16 +124,13 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
                                     vandq_u32(vshlq_n_u32(v, 6), vdupq_n_u32(0x3f000000)));
   return widen_u8(vreinterpretq_u8_u32(vorrq_u32(low, high)));
 }
-EMB_OP f32x16 load_f16(const uint16_t* p) {
-  EMB_LANES(f32x16, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))))
-}
-EMB_OP f32x16 load_bf16(const uint16_t* p) {
-  EMB_LANES(f32x16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)))
-}
-EMB_OP f32x16 load_f64(const double* p) {
-  EMB_LANES(f32x16, vcombine_f32(vcvt_f32_f64(vld1q_f64(p + 4 * i)), vcvt_f32_f64(vld1q_f64(p + 4 * i + 2))))
-}
-EMB_OP f32x16 gather(const float* base, i32x16 index) {
+EMB_OP f32x16 load_f16(const uint16_t* p){
+    EMB_LANES(f32x16, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))))} EMB_OP f32x16
+    load_bf16(const uint16_t* p){
+        EMB_LANES(f32x16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)))} EMB_OP f32x16
+    load_f64(const double* p){EMB_LANES(f32x16, vcombine_f32(vcvt_f32_f64(vld1q_f64(p + 4 * i)),
+                                                             vcvt_f32_f64(vld1q_f64(p + 4 * i + 2))))} EMB_OP f32x16
+    gather(const float* base, i32x16 index) {
   int32_t at[16];
   float values[16];
   store_i32(at, index);

@@ -11,7 +11,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;  // accumulators of a scan's tile that fit the registers
-constexpr int kGroup = 2;  // codewords compared at a time with 16 rows
+constexpr int kGroup = 2;                       // codewords compared at a time with 16 rows
 
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
@@ -48,29 +48,27 @@ EMB_OP i32x16 splat_i32(int32_t x) {
   for (int i = 0; i < 4; ++i) r.v[i] = (EXPR); \
   return r;
 
-EMB_OP f32x16 add(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] + b.v[i]) }
-EMB_OP f32x16 sub(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] - b.v[i]) }
-EMB_OP f32x16 mul(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] * b.v[i]) }
-EMB_OP f32x16 div(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] / b.v[i]) }
+EMB_OP f32x16 add(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] + b.v[i])} EMB_OP f32x16
+    sub(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] - b.v[i])} EMB_OP f32x16
+    mul(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] * b.v[i])} EMB_OP f32x16
+    div(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] / b.v[i])}
 // a*b + c with at least the accuracy of two roundings; fused where the level has it (assignments only).
-EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { EMB_LANES(f32x16, a.v[i] * b.v[i] + c.v[i]) }
+EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, a.v[i] * b.v[i] + c.v[i])}
 // The second operand where the comparison fails, so NaN in `a` gives `b`.
-EMB_OP f32x16 min(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i]) }
-EMB_OP f32x16 max(f32x16 a, f32x16 b) { EMB_LANES(f32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]) }
-EMB_OP f32x16 abs(f32x16 a) { EMB_LANES(f32x16, (f32x4)((i32x4)a.v[i] & 0x7fffffff)) }
+EMB_OP f32x16 min(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i])} EMB_OP f32x16
+    max(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i])} EMB_OP f32x16
+    abs(f32x16 a){EMB_LANES(f32x16, (f32x4)((i32x4)a.v[i] & 0x7fffffff))}
 
-EMB_OP f32x16 negate(f32x16 a) { EMB_LANES(f32x16, -a.v[i]) }
+EMB_OP f32x16 negate(f32x16 a){EMB_LANES(f32x16, -a.v[i])}
 
-EMB_OP mask16 less(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
-EMB_OP mask16 less_i32(i32x16 a, i32x16 b) { EMB_LANES(mask16, a.v[i] < b.v[i]) }
-EMB_OP mask16 equal(f32x16 a, f32x16 b) { EMB_LANES(mask16, a.v[i] == b.v[i]) }
-EMB_OP mask16 both(mask16 a, mask16 b) { EMB_LANES(mask16, a.v[i] & b.v[i]) }
-EMB_OP mask16 either(mask16 a, mask16 b) { EMB_LANES(mask16, a.v[i] | b.v[i]) }
-EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) {
-  EMB_LANES(f32x16, (f32x4)((m.v[i] & (i32x4)a.v[i]) | (~m.v[i] & (i32x4)b.v[i])))
-}
-EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { EMB_LANES(i32x16, (m.v[i] & a.v[i]) | (~m.v[i] & b.v[i])) }
-EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { EMB_LANES(i32x16, a.v[i] + b.v[i]) }
+EMB_OP mask16 less(f32x16 a, f32x16 b){EMB_LANES(mask16, a.v[i] < b.v[i])} EMB_OP mask16
+    less_i32(i32x16 a, i32x16 b){EMB_LANES(mask16, a.v[i] < b.v[i])} EMB_OP mask16
+    equal(f32x16 a, f32x16 b){EMB_LANES(mask16, a.v[i] == b.v[i])} EMB_OP mask16
+    both(mask16 a, mask16 b){EMB_LANES(mask16, a.v[i] & b.v[i])} EMB_OP mask16
+    either(mask16 a, mask16 b){EMB_LANES(mask16, a.v[i] | b.v[i])} EMB_OP f32x16 select(mask16 m, f32x16 a, f32x16 b){
+        EMB_LANES(f32x16, (f32x4)((m.v[i] & (i32x4)a.v[i]) | (~m.v[i] & (i32x4)b.v[i])))} EMB_OP i32x16
+    select_i32(mask16 m, i32x16 a, i32x16 b){EMB_LANES(i32x16, (m.v[i] & a.v[i]) | (~m.v[i] & b.v[i]))} EMB_OP i32x16
+    add_i32(i32x16 a, i32x16 b){EMB_LANES(i32x16, a.v[i] + b.v[i])}
 
 EMB_OP uint32_t mask_bits(mask16 m) {  // lane i to bit i
   uint32_t bits = 0;
@@ -87,13 +85,15 @@ EMB_OP mask16 mask_of(uint32_t bits) {  // bit i to lane i
   return m;
 }
 
-// Nearest integer, ties to even, of values below 2^22 in magnitude: the addition moves the fraction out of the mantissa.
-EMB_OP i32x16 round_to_i32(f32x16 a) { EMB_LANES(i32x16, (i32x4)(a.v[i] + 12582912.0f) - 0x4b400000) }
-EMB_OP f32x16 to_f32(i32x16 a) { EMB_LANES(f32x16, __builtin_convertvector(a.v[i], f32x4)) }
-
+// Nearest integer, ties to even, of values below 2^22 in magnitude: the addition moves the fraction out of the
+// mantissa.
+EMB_OP i32x16 round_to_i32(f32x16 a){EMB_LANES(i32x16, (i32x4)(a.v[i] + 12582912.0f) - 0x4b400000)} EMB_OP f32x16
+    to_f32(i32x16 a){EMB_LANES(f32x16, __builtin_convertvector(a.v[i], f32x4))}
 #undef EMB_LANES
 
-EMB_OP void store_i32(int32_t* p, i32x16 a) { __builtin_memcpy(p, &a, 64); }
+EMB_OP void store_i32(int32_t* p, i32x16 a) {
+  __builtin_memcpy(p, &a, 64);
+}
 EMB_OP i32x16 load_i32(const int32_t* p) {
   i32x16 r;
   __builtin_memcpy(&r, p, 64);

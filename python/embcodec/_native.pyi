@@ -234,8 +234,8 @@ def sparse_topk(
     /,
 ) -> None: ...
 
-# trellis: codebooks int8 (8, 256); step, weight float32 (d,); rates uint8 (d,); factor float32 (n,), centroids
-# float32 (c, d) and centroid int32 (n,), or None
+# trellis: codebooks int8 (8, 256); step, weight float32 (d,); rates uint8 (d,); factor float32 (n,),
+# centroids float32 (c, d) and centroid int32 (n,), or None
 def trellis_encode(
     x: _Any,
     dtype: int,

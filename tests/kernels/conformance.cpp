@@ -1,6 +1,6 @@
 // Every function of the table of kernels, on every level against the scalar level: the same inputs, the same bytes (or,
-// for assignments, distances as good). Every array has exactly its size, so that AddressSanitizer sees a step beyond it.
-// The Python conformance test compares with the references; this one runs where Python's memory hides mistakes.
+// for assignments, distances as good). Every array has exactly its size, so that AddressSanitizer sees a step beyond
+// it. The Python conformance test compares with the references; this one runs where Python's memory hides mistakes.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -45,15 +45,21 @@ Bytes joined(std::initializer_list<Bytes> parts) {
 
 // One matrix, and parameters for every kernel, made from it in the same way each time.
 struct Case {
-  Case(int64_t n, int64_t d, const char* data) : n(n), d(d), x(n * d), q(3 * d), rng(static_cast<unsigned>(n * 1000 + d)) {
+  Case(int64_t n, int64_t d, const char* data)
+      : n(n), d(d), x(n * d), q(3 * d), rng(static_cast<unsigned>(n * 1000 + d)) {
     std::normal_distribution<float> normal;
     const std::string kind = data;
     for (int64_t i = 0; i < n * d; ++i) {
-      if (kind == "cycle") x[i] = static_cast<float>(i % 251 - 125);
-      else if (kind == "ties") x[i] = static_cast<float>(static_cast<int>(rng() % 5) - 2) / 2;
-      else if (kind == "zeros") x[i] = rng() % 2 ? 0.0f : -0.0f;
-      else if (kind == "denormals") x[i] = normal(rng) * 1e-40f;
-      else x[i] = normal(rng);
+      if (kind == "cycle")
+        x[i] = static_cast<float>(i % 251 - 125);
+      else if (kind == "ties")
+        x[i] = static_cast<float>(static_cast<int>(rng() % 5) - 2) / 2;
+      else if (kind == "zeros")
+        x[i] = rng() % 2 ? 0.0f : -0.0f;
+      else if (kind == "denormals")
+        x[i] = normal(rng) * 1e-40f;
+      else
+        x[i] = normal(rng);
     }
     if (kind == "huge" && n) x[static_cast<int64_t>(rng() % static_cast<unsigned>(n * d))] = 1e30f;
     for (int64_t i = 0; i < 3 * d; ++i) q[i] = normal(rng);
@@ -120,13 +126,13 @@ Bytes scalar_family(const Kernels& k, Case c) {
     k.rowsq_decode({row_codes.get(), c.n, size}, rp, z.get(), r, scratch.get());
     all = joined({all, codes.bytes(), y.bytes(), row_codes.bytes(), scale.bytes(), offset.bytes(), z.bytes()});
     const Codes from = {codes.get(), c.n, size}, row_from = {row_codes.get(), c.n, size};
-    all = joined({all,
-                  scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
-                    k.sq_topk(from, p, s, rows, part, m);
-                  }),
-                  scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
-                    k.rowsq_topk(row_from, rp, s, rows, part, m);
-                  })});
+    all =
+        joined({all,
+                scanned(k, c, scan_scratch(c.d),
+                        [&](const Scan& s, Range rows, Range part, float* m) { k.sq_topk(from, p, s, rows, part, m); }),
+                scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
+                  k.rowsq_topk(row_from, rp, s, rows, part, m);
+                })});
   }
   return joined({all, scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
                    k.flat_topk(c.rows(), s, rows, part, m);
@@ -144,20 +150,22 @@ Bytes binary_family(const Kernels& k, Case c) {
     k.bits_encode(c.rows(), threshold.get(), msb, {codes.get(), size}, {0, c.n}, scratch.get());
     const Codes from = {codes.get(), c.n, size};
     k.bits_decode(from, p, y.get(), {0, c.n}, scratch.get());
-    all = joined({all, codes.bytes(), y.bytes(),
-                  scanned(k, c, scan_scratch(c.d),
-                          [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); }),
-                  scanned(k, c, 0, [&](const Scan& s, Range rows, Range part, float*) {
-                    const Codes queries = {codes.get(), std::min<int64_t>(c.n, 3), size};
-                    k.hamming_topk(from, queries, size, nullptr, s.best, rows, {0, std::min(part.end, queries.n)});
-                  })});
+    all = joined(
+        {all, codes.bytes(), y.bytes(),
+         scanned(k, c, scan_scratch(c.d),
+                 [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); }),
+         scanned(k, c, 0, [&](const Scan& s, Range rows, Range part, float*) {
+           const Codes queries = {codes.get(), std::min<int64_t>(c.n, 3), size};
+           k.hamming_topk(from, queries, size, nullptr, s.best, rows, {0, std::min(part.end, queries.n)});
+         })});
   }
   return all;
 }
 
 Bytes rotation_family(const Kernels& k, Case c) {
   Bytes all;
-  for (const int64_t size : {int64_t{1024}, int64_t{768}, int64_t{1280}}) {  // of 1, 12 and 20 blocks, 2 to a power each
+  for (const int64_t size :
+       {int64_t{1024}, int64_t{768}, int64_t{1280}}) {  // of 1, 12 and 20 blocks, 2 to a power each
     Exact<float> signs(size);
     for (int64_t j = 0; j < size; ++j) signs[j] = c.rng() % 2 ? 1.0f : -1.0f;
     if (c.d > size) continue;
@@ -176,8 +184,13 @@ Bytes sparse_family(const Kernels& k, Case c) {
   const Exact<uint16_t> indices(c.n * kept);
   const Exact<float> values(c.n * kept), y(c.n * c.d), scratch(sparse_scratch(c.d)), few(sparse_scratch(kept));
   k.topk_encode(c.rows(), kept, {indices.get(), values.get(), false}, {0, c.n}, scratch.get());
-  const Sparse s = {reinterpret_cast<const char*>(indices.get()), reinterpret_cast<const char*>(values.get()),
-                    c.n, kept, 2 * kept, 4 * kept, false};
+  const Sparse s = {reinterpret_cast<const char*>(indices.get()),
+                    reinterpret_cast<const char*>(values.get()),
+                    c.n,
+                    kept,
+                    2 * kept,
+                    4 * kept,
+                    false};
   k.topk_decode(s, c.d, y.get(), {0, c.n}, few.get());
   return joined({indices.bytes(), values.bytes(), y.bytes(),
                  scanned(k, c, sparse_scratch(kept), [&](const Scan& scan, Range rows, Range part, float* m) {
@@ -208,10 +221,10 @@ Bytes trellis_family(const Kernels& k, Case c) {
   const Codes from = {codes.get(), c.n, p.bytes};
   k.trellis_decode(from, p, y.get(), {0, c.n}, nullptr);
   const Exact<float> factor = c.floats(c.n, 0.5f, 2);
-  return joined({codes.bytes(), y.bytes(),
-                 scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
-                   k.trellis_topk(from, p, {factor.get(), nullptr, nullptr}, s, rows, part, m);
-                 })});
+  return joined(
+      {codes.bytes(), y.bytes(), scanned(k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
+         k.trellis_topk(from, p, {factor.get(), nullptr, nullptr}, s, rows, part, m);
+       })});
 }
 
 // Look-ups by codes that do not depend on the level.
@@ -227,10 +240,10 @@ Bytes pq_family(const Kernels& k, Case c) {
     const Codes from = {codes.get(), c.n, size};
     const Exact<float> y(c.n * c.d);
     k.pq_decode(from, p, y.get(), {0, c.n});
-    all = joined({all, y.bytes(), scanned(k, c, pq_topk_scratch(c.d, ksub, 1),
-                                          [&](const Scan& s, Range rows, Range part, float* m) {
-                                            k.pq_topk(from, p, s, rows, part, m);
-                                          })});
+    all = joined({all, y.bytes(),
+                  scanned(k, c, pq_topk_scratch(c.d, ksub, 1), [&](const Scan& s, Range rows, Range part, float* m) {
+                    k.pq_topk(from, p, s, rows, part, m);
+                  })});
   }
   return all;
 }

@@ -20,7 +20,7 @@ from .spec import register
 
 @register
 class IVF(CoarseStage):
-    """The nearest of n centroids, its id in front of the code; the coder behind takes what is left of the row.
+    """The nearest of n centroids, its id before the code; the coder behind takes what is left of the row.
 
     The coarse half of an inverted file (Jegou, Douze and Schmid, 2011).
     """
@@ -87,7 +87,9 @@ class Residual(Coder):
         ids[:, : self.id_size] = codes[:, : self.id_size]
         wide = ids.view("<u2")[:, 0].astype(np.int32)
         if len(wide) and wide.max() >= self.count:
-            raise ValueError(f"codes: row {int(np.argmax(wide >= self.count))} names a centroid beyond {self.count}")
+            raise ValueError(
+                f"codes: row {int(np.argmax(wide >= self.count))} names a centroid beyond {self.count}"
+            )
         return wide, np.ascontiguousarray(codes[:, self.id_size :])
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:

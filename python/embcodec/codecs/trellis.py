@@ -13,9 +13,9 @@ from embcodec.kernels import flat_topk, trellis_decode, trellis_encode, trellis_
 from embcodec.reference.trellis import RATES, UNIT
 from embcodec.reference.trellis import code_size as stream_size
 
-from .base import Coder, Coarse, Tensor
+from .base import Coarse, Coder, Tensor
 from .linear import covariance
-from .rows import F32, F64, I32, U8, Bools, Floats, project, refuse_nonfinite, to_float32
+from .rows import F32, F64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
 from .scan import Hits
 from .spec import register
 
@@ -92,7 +92,9 @@ class TCQ(Coder):
         spread = np.sqrt(np.maximum(variance[order], 0)).astype(np.float32)
         self._choose(sample, queries, weight[order].astype(np.float32), spread, rng)
 
-    def _choose(self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator) -> None:
+    def _choose(
+        self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator
+    ) -> None:
         """With the factor or without, whichever finds more of the true neighbours of held-out queries."""
         z = project(x, self.components.T, minus=self.mean)
         size = self.code_size(x.shape[1])
@@ -147,7 +149,9 @@ class TCQ(Coder):
         if not self.factored[0]:
             return stream, None
         factor = np.ascontiguousarray(codes[:, -2:]).view("<f2")[:, 0].astype(np.float32)
-        return stream, np.nan_to_num(factor, nan=0.0, posinf=0.0, neginf=0.0)  # hostile codes decode to something
+        return stream, np.nan_to_num(
+            factor, nan=0.0, posinf=0.0, neginf=0.0
+        )  # hostile codes decode to something
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         stream, factor = self._parts(codes)
@@ -206,7 +210,7 @@ def _factor(z: F32, y: F32) -> F32:
     zz = np.einsum("ij,ij->i", z, z, dtype=np.float64)
     zy = np.einsum("ij,ij->i", z, y, dtype=np.float64)
     factor = np.divide(zz, zy, out=np.ones_like(zz), where=zy > zz / 4)
-    return factor.astype(np.float32)
+    return to_float32(factor)
 
 
 def allocate(energy: F64, size: int) -> U8:
@@ -242,14 +246,16 @@ def _first_book(rates: U8) -> np.typing.NDArray[np.int64]:
 
 
 def _refined(scaled: F32, rates: U8, weight: F32) -> tuple[np.typing.NDArray[np.int8], F32]:
-    """Lloyd iterations through the trellis, from the Gaussian books: levels and their scale, for each book."""
+    """Lloyd iterations through the trellis, from the Gaussian books: levels and scale of each book."""
     books = _gaussian_books().astype(np.float64)
     book = _first_book(rates)
     coded = int(np.count_nonzero(rates))
     for _ in range(_REFINEMENTS):
         levels, scale = _quantized(books)
         step = np.where(rates > 0, scale[book], 0).astype(np.float32)
-        codes = trellis_encode(scaled, levels, step, rates, (weight / max(float(weight.max()), 1e-30)) * step**2)
+        codes = trellis_encode(
+            scaled, levels, step, rates, (weight / max(float(weight.max()), 1e-30)) * step**2
+        )
         names = np.tile(np.arange(-128, 128), (8, 1)).astype(np.int8)  # levels that tell the window
         windows = trellis_decode(codes, names, np.ones(len(step), np.float32), rates).astype(np.int64) + 128
         row = book[:coded] + (rates[:coded] == 1) * (np.arange(coded) % 2)

@@ -12,6 +12,7 @@ from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats
 from embcodec.reference.trellis import RATES, UNIT, code_size
 
 I8 = np.typing.NDArray[np.int8]
+_INT8 = np.dtype(np.int8)
 
 
 def trellis_encode(
@@ -27,7 +28,7 @@ def trellis_encode(
 ) -> U8:
     """The codes whose decoded rows have the least weighted squared error, found by Viterbi's algorithm.
 
-    A window of 8 bits moves along a row's bit string, by as many bits as a component is given; its value picks
+    A window of 8 bits moves along a row's bit string, by the bits that a component is given; its value picks
     one of 256 levels. Trellis-coded quantization is Marcellin and Fischer's ("Trellis coded quantization of
     memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's (Tseng et al., 2024).
 
@@ -36,8 +37,8 @@ def trellis_encode(
         codebooks: int8 (8, 256): the levels of the first and the second of a pair of components that share a
             bit, then those of 1, 2, 3, 4, 5 and 6 bits.
         step: what a level is multiplied with, float (d,).
-        rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over each
-            16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.
+        rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over
+            each 16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.
         weight: of a component's squared error in units of its step, float (d,), not negative.
         out: uint8 (n, code size).
         threads: number of threads, the default one if None.
@@ -56,7 +57,7 @@ def trellis_encode(
     codebooks, step, rates = _plan("trellis_encode", codebooks, step, rates, x)
     _checks.floats("trellis_encode", "x", x, "n", len(step))
     weight = _checks.parameter("trellis_encode", "weight", weight, x, d)
-    out = _checks.output("trellis_encode", out, x, "uint8", n, code_size(rates))
+    out = _checks.output("trellis_encode", out, x, _checks.UINT8, n, code_size(rates))
     run("trellis_encode", (x, codebooks, step, rates, weight), (out,), threads, isa)
     return out
 
@@ -91,8 +92,8 @@ def trellis_decode(
         BackendUnavailableError: isa cannot run here.
     """
     codebooks, step, rates = _plan("trellis_decode", codebooks, step, rates, codes)
-    _checks.typed("trellis_decode", "codes", codes, "uint8", "n", code_size(rates))
-    out = _checks.output("trellis_decode", out, codes, "float32", codes.shape[0], len(step))
+    _checks.typed("trellis_decode", "codes", codes, _checks.UINT8, "n", code_size(rates))
+    out = _checks.output("trellis_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
     run("trellis_decode", (codes, codebooks, step, rates), (out,), threads, isa)
     return out
 
@@ -144,7 +145,7 @@ def trellis_topk(
     """
     name = "trellis_topk"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
-    _checks.typed(name, "codes", codes, "uint8", "n", code_size(rates))
+    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates))
     n, d = codes.shape[0], len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
@@ -154,7 +155,7 @@ def trellis_topk(
         raise ValueError(f"{name}: centroids and centroid go together")
     if centroids is not None:
         centroids = _checks.parameter(name, "centroids", centroids, codes, "c", d)
-        centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, "int32", n))
+        centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, _checks.INT32, n))
         if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
             raise ValueError(f"{name}: centroid must be in [0, {len(centroids)})")
     inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factor, centroids, centroid)
@@ -163,9 +164,9 @@ def trellis_topk(
 
 
 def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tuple[I8, F32, U8]:
-    codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, "int8", 8, 256))
+    codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, _INT8, 8, 256))
     step = _checks.parameter(kernel, "step", step, like, "d")
-    rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, "uint8", len(step)))
+    rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
     units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
     if not (
         len(units)
@@ -175,5 +176,7 @@ def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tupl
         and (rates[1:] <= rates[:-1]).all()
         and not rates[units.size :].any()
     ):
-        raise ValueError(f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16")
+        raise ValueError(
+            f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16"
+        )
     return codebooks, step, rates

@@ -38,7 +38,7 @@ def _book(rate: int) -> int:
 def _plan(d: int, rng: np.random.Generator, low: int) -> Array:
     """Falling rates in units of 16, from `low` half bits upwards."""
     units = np.sort(rng.choice(RATES[low:], d // UNIT))[::-1]
-    units[:1] = max(units[:1].tolist() + [1])
+    units[:1] = max(*units[:1].tolist(), 1)
     return np.concatenate([np.repeat(units, UNIT), np.zeros(d % UNIT, np.int64)]).astype(np.uint8)
 
 
@@ -108,7 +108,9 @@ def trellis_encode(
     return _write(cost.argmin(axis=1), choices, steps, code_size(rates), xp)
 
 
-def _write(state: Array, choices: list[Array], steps: list[tuple[int, int, int]], size: int, xp: Any) -> Array:
+def _write(
+    state: Array, choices: list[Array], steps: list[tuple[int, int, int]], size: int, xp: Any
+) -> Array:
     """Trace the paths back, and put down the bits that each step adds."""
     n, order = len(state), xp.asarray(_REVERSED)
     bits = []  # from the last to the first
