@@ -88,6 +88,21 @@ def test_encode_and_decode_report_to_people(run, files: Path) -> None:
     assert "y.npy: 1,000 rows, 16 kB to 32 kB," in done.out
 
 
+def test_a_resumed_job_says_what_was_there(run, files: Path) -> None:
+    asked = (
+        "encode",
+        files / "x.npy",
+        "--codec",
+        files / "sq8.safetensors",
+        "-o",
+        files / "c.npy",
+        "--resume",
+    )
+    assert json.loads(run(*asked, "--json").out)["fresh_rows"] == 1000
+    assert json.loads(run(*asked, "--json").out)["fresh_rows"] == 0
+    assert "c.npy: 1,000 rows (1,000 of them earlier), " in run(*asked).out
+
+
 def test_search_prints_the_first_queries(run, files: Path) -> None:
     codec = files / "sq8.safetensors"
     done = run(
@@ -185,7 +200,7 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(run, files: Path, monkey
     done = run("encode", files / "x.npy", "--codec", files / "sq8.safetensors", "-o", files / "c.npy")
     assert done.err.splitlines()[-1].startswith("encode: 1,000/1,000 rows  ")
     assert " rows/s  " in done.err
-    assert "B/s  0 s left" in done.err
+    assert "B/s  finishing" in done.err
 
 
 def test_progress_on_a_terminal_is_a_bar(run, files: Path, monkeypatch) -> None:

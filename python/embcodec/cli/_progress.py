@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,14 @@ class Meter:
 
     Args:
         label: the command.
+
+    Attributes:
+        fresh: rows done in this run.
     """
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._rows = self._row_bytes = self._done = self._fresh = 0
+        self._rows = self._row_bytes = self._done = self.fresh = 0
         self._started = self._last_line = time.monotonic()
         console = Console(stderr=True)
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")
@@ -62,7 +66,7 @@ class Meter:
     def advance(self, rows: int) -> None:
         """See embcodec.io.Progress."""
         self._done += rows
-        self._fresh += rows
+        self.fresh += rows
         self._show()
 
     def _show(self) -> None:
@@ -76,10 +80,14 @@ class Meter:
 
     def _state(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = self._fresh / seconds
-        left = f"{(self._rows - self._done) / rate:,.0f} s left" if rate else ""
+        rate = self.fresh / seconds
         done = f"{self._done:,}/{self._rows:,} rows"
-        return f"{done}  {rate:,.0f} rows/s  {format_size(rate * self._row_bytes)}/s  {left}"
+        return f"{done}  {rate:,.0f} rows/s  {format_size(rate * self._row_bytes)}/s  {self._left(rate)}"
+
+    def _left(self, rate: float) -> str:
+        if self._done >= self._rows:
+            return "finishing"
+        return f"{timedelta(seconds=round((self._rows - self._done) / rate))} left" if rate else ""
 
 
 @contextmanager

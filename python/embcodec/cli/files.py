@@ -55,7 +55,7 @@ def encode(
     with Meter("encode") as meter:
         handling = Handling(parse_size(memory), resume, overwrite, meter)
         summary = encode_file(x, codec, out, column=column, handling=handling)
-    _report(summary, as_json)
+    _report(summary, meter.fresh, as_json)
 
 
 def decode(
@@ -80,25 +80,26 @@ def decode(
     with Meter("decode") as meter:
         handling = Handling(parse_size(memory), resume, overwrite, meter)
         summary = decode_file(codes, codec, out, dtype=dtype.value, handling=handling)
-    _report(summary, as_json)
+    _report(summary, meter.fresh, as_json)
 
 
-def _report(summary: Summary, as_json: bool) -> None:
+def _report(summary: Summary, fresh_rows: int, as_json: bool) -> None:
     from dataclasses import asdict
 
     from embcodec.cli._output import peak_memory, print_json
     from embcodec.io import format_size
 
     if as_json:
-        print_json({**asdict(summary), "peak_memory": peak_memory()})
+        print_json({**asdict(summary), "fresh_rows": fresh_rows, "peak_memory": peak_memory()})
         return
     if summary.left_out:
         left_out = ", ".join(summary.left_out)
         print(f"note: {summary.out} has no place for these columns: {left_out}", file=sys.stderr)
-    vectors = max(summary.bytes_read, summary.bytes_written)
+    earlier = f" ({summary.rows - fresh_rows:,} of them earlier)" if fresh_rows < summary.rows else ""
+    rate = fresh_rows / summary.seconds
+    vector_bytes = max(summary.bytes_read, summary.bytes_written) / max(summary.rows, 1)
     print(
-        f"{summary.out}: {summary.rows:,} rows, {format_size(summary.bytes_read)} to "
-        f"{format_size(summary.bytes_written)}, {summary.seconds:.1f} s, "
-        f"{summary.rows / summary.seconds:,.0f} rows/s, {format_size(vectors / summary.seconds)}/s, "
-        f"peak memory {format_size(peak_memory())}"
+        f"{summary.out}: {summary.rows:,} rows{earlier}, {format_size(summary.bytes_read)} to "
+        f"{format_size(summary.bytes_written)}, {summary.seconds:.1f} s, {rate:,.0f} rows/s, "
+        f"{format_size(rate * vector_bytes)}/s, peak memory {format_size(peak_memory())}"
     )

@@ -15,13 +15,13 @@ from embcodec.codecs.rows import refuse_nonfinite
 from embcodec.io.base import Source
 from embcodec.io.job import check_out
 from embcodec.io.load import common_width, open_all
-from embcodec.io.plan import Budget, plan_batch
+from embcodec.io.plan import Budget, plan_fit
 from embcodec.io.progress import Progress, Silent
 
 __all__ = ["check_codec_path", "fit_file"]
 
 _MAX_ROWS = 262144
-_SAMPLE_COPIES = 5  # of the sample: as drawn, before and after a stage, and while a stage is fitted
+_MATRIX_COPIES = 6  # of a covariance: the sum, its terms, its eigenvectors, and the solver's work space
 
 
 def check_codec_path(out: Path, x: Path, overwrite: bool) -> None:
@@ -68,14 +68,24 @@ def fit_file(
     codec = Codec(spec, seed)
     sources = open_all(x, column)
     d = common_width(x, sources)
-    budget = Budget(memory).holding(0 if queries is None else 2 * queries.nbytes)
-    batch_rows = plan_batch(budget, 4 * d)
-    budget = budget.holding(8 * batch_rows * 4 * d)
-    max_rows = budget.rows(_SAMPLE_COPIES * 4 * max(Chain(spec).dims(d)))
+    chain = Chain(spec)
+    held = _matrices_bytes(chain, d) + (0 if queries is None else 2 * queries.nbytes)
+    row_bytes = max(4 * d, *(source.row_bytes for source in sources))
+    batch_rows, max_rows = plan_fit(Budget(memory).holding(held), row_bytes, 4 * max(chain.dims(d)))
     progress = progress or Silent()
     progress.begin(sum(source.rows for source in sources), 4 * d)
     rows = _batches(sources, batch_rows, progress)
     return codec.fit(rows, queries=queries, max_rows=min(max_rows, _MAX_ROWS))
+
+
+def _matrices_bytes(chain: Chain, d: int) -> int:
+    """What is held while a transform's matrix is computed: the largest square one, in float64."""
+    dims = [
+        stage_d
+        for stage, stage_d in zip(chain.transforms, chain.dims(d))
+        if any(len(tensor.shape) == 2 for tensor in stage.layout(stage_d).values())
+    ]
+    return _MATRIX_COPIES * 8 * max(dims, default=0) ** 2
 
 
 def _batches(sources: list[Source], batch_rows: int, progress: Progress) -> Iterator[npt.NDArray[Any]]:

@@ -198,9 +198,9 @@ def _begin(work: Path, identity: Mapping[str, Any], resume: bool, overwrite: boo
         found = json.loads(job_file.read_text(encoding="utf-8"))
         for key, value in identity.items():
             if found["identity"].get(key) != value:
+                change = "" if isinstance(value, list) else f" ({found['identity'].get(key)}, now {value})"
                 raise ValueError(
-                    f"{work}: was begun with another {key}, {found['identity'].get(key)}, now {value}; "
-                    "--overwrite without --resume starts again"
+                    f"{work}: was begun with another {key}{change}; --overwrite without --resume starts again"
                 )
         return bool(found["overwrite"]) or overwrite
     if job_file.exists() and not overwrite:

@@ -31,7 +31,8 @@ def load_vectors(path: Path, column: str | None = None, memory: int = 10**9) -> 
     d = common_width(path, sources)
     rows = sum(source.rows for source in sources)
     budget = Budget(memory)
-    batch_rows = plan_batch(budget.holding(2 * rows * 4 * d), 4 * d)
+    row_bytes = max(4 * d, *(source.row_bytes for source in sources))
+    batch_rows = plan_batch(budget.holding(2 * rows * 4 * d), row_bytes)
     vectors = np.empty((rows, d), np.float32)
     at = 0
     for source in sources:

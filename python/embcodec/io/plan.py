@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["Budget", "Plan", "plan_batch", "plan_chunks"]
+__all__ = ["Budget", "Plan", "plan_batch", "plan_chunks", "plan_fit"]
 
 _RESERVED = 160_000_000  # the interpreter, the libraries, Parquet's buffers and pages: measured 90 to 140 MB
 _CODEC_COPIES = 4  # of a codec's file while it is loaded, and of its matrices in float64
 _BATCH_COPIES = 8  # of a batch: as read, decompressed, and as the stages of a codec pass it on
 _CHUNK_COPIES = 4  # of a chunk: in pieces, joined, and in a writer's pages
+_SAMPLE_COPIES = 5  # of the sample: as drawn, before and after a stage, and while a stage is fitted
 _BATCH_BYTES = 16 << 20
 _CHUNK_ROWS = 65536
 
@@ -60,19 +61,35 @@ class Plan:
     chunk_rows: int
 
 
-def plan_batch(budget: Budget, row_bytes: int, most: int = _BATCH_BYTES) -> int:
+def plan_batch(budget: Budget, row_bytes: int, most: int | None = None) -> int:
     """Rows of a batch, a power of two.
 
     Args:
         budget: what there is.
         row_bytes: what a row of a batch takes, its vector and what is carried along.
-        most: bytes of a batch at most, one row aside.
+        most: bytes of a batch at most, one row aside; None takes 16 MB.
 
     Raises:
         ValueError: not one row fits.
     """
-    rows = min(budget.rows(_BATCH_COPIES * row_bytes), max(1, most // max(row_bytes, 1)))
+    rows = min(budget.rows(_BATCH_COPIES * row_bytes), max(1, (most or _BATCH_BYTES) // max(row_bytes, 1)))
     return 1 << (rows.bit_length() - 1)
+
+
+def plan_fit(budget: Budget, row_bytes: int, sample_row_bytes: int) -> tuple[int, int]:
+    """Rows of a batch, and rows of the sample that a codec is fitted on.
+
+    Args:
+        budget: what there is.
+        row_bytes: what a row takes as it is read.
+        sample_row_bytes: what a row takes in float32, where it has the most dimensions.
+
+    Raises:
+        ValueError: not one row fits.
+    """
+    batch_rows = plan_batch(budget, 2 * row_bytes)
+    rest = budget.holding(_BATCH_COPIES * batch_rows * row_bytes)
+    return batch_rows, rest.rows(_SAMPLE_COPIES * sample_row_bytes)
 
 
 def plan_chunks(budget: Budget, batch_row_bytes: int, chunk_row_bytes: int) -> Plan:

@@ -54,13 +54,19 @@ class FileTask:
         """Whether the target is there, with as many rows as the source and of the same codec."""
         if not self.target.exists():
             return False
-        named = self._conversion.result_kind == "vectors" and self.target.suffix != ".npy"
-        column = self._conversion.column(self.source) if named else None
-        found = open_source(self.target, self._conversion.result_kind, column)
+        try:
+            found = self._open_result()
+        except ValueError:
+            return False
         expected = self._conversion.metadata(self.source)
         return (found.rows, found.width) == (self.source.rows, self._conversion.width) and (
             expected.items() <= found.metadata.items()
         )
+
+    def _open_result(self) -> Source:
+        named = self._conversion.result_kind == "vectors" and self.target.suffix != ".npy"
+        column = self._conversion.column(self.source) if named else None
+        return open_source(self.target, self._conversion.result_kind, column)
 
     def chunk_count(self, plan: Plan) -> int:
         """How many chunks the file is made of."""
