@@ -19,7 +19,7 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32, float16, bfloat16 or float64
 
-BLOCK_BYTES = 16 << 20  # a block passes through at most four arrays of this size at a time
+BLOCK_BYTES = 8 << 20  # float32; with the float64 of `project`, six times this is in use at a time
 
 
 def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
