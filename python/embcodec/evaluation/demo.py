@@ -26,10 +26,13 @@ DEMO_SPECS = (
     "PCA128,SQ8",
     "Top32",
     "PCA192,PQ96x8",
+    "TCQ96B",
     "PQ48x8",
     "PQ96x4",
     "Binary",
+    "TCQ48B",
     "PQ24x8",
+    "TCQ24B",
 )
 """Each kind of codec at the sizes where it is used; between them 768 to 24 bytes a row."""
 

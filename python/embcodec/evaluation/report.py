@@ -74,7 +74,11 @@ def table(results: Sequence[Result]) -> Table:
         _Column("codec\nKiB", lambda r: _kibibytes(r.codec_bytes)),
     ]
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    grid.add_column("\ncodec", overflow="fold")
+    grid.add_column(
+        "\ncodec",
+        no_wrap=True,
+        min_width=min(15, max((len(result.spec) + 2 for result in by_size), default=0)),
+    )
     shown = [column for column in columns if any(column.cell(result) for result in results)]
     for column in shown:
         grid.add_column(column.header, justify="right", no_wrap=True)
