@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+_TABLE_WIDTH = 100
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -74,5 +76,6 @@ def _print(results: list[Result], as_json: bool) -> None:
 
     if as_json:
         print(evaluation.to_json(results))
-    else:
-        Console().print(evaluation.report(results))
+        return
+    width = max(Console().width, _TABLE_WIDTH)  # a narrow terminal wraps lines; rich would cut numbers short
+    Console(width=width).print(evaluation.report(results))

@@ -17,6 +17,7 @@ __all__ = ["ParquetSource", "ParquetWriter"]
 
 _READ_BUFFER = 1 << 20
 _PROBE_ROWS = 64
+_WRITABLE = ("SNAPPY", "GZIP", "BROTLI", "LZ4", "ZSTD")  # others that can be read become uncompressed
 
 
 class ParquetSource(Source):
@@ -80,7 +81,9 @@ class ParquetSource(Source):
         ]
         self.carried_bytes = max(probed, *stated)
         self.compression = {
-            leaf.path_in_schema: leaf.compression for leaf in _carried(groups[0], self.column)
+            leaf.path_in_schema: leaf.compression
+            for leaf in _carried(groups[0], self.column)
+            if leaf.compression in _WRITABLE
         }
 
 
