@@ -143,9 +143,9 @@ def test_rates_and_sizes_are_measured(results, tmp_path):
     assert results[1].codec_bytes == (tmp_path / "codec").stat().st_size
 
 
-def test_times_are_medians_after_a_warm_up(monkeypatch):
+def test_times_are_medians(monkeypatch):
     clock = [0.0]
-    durations = iter([100.0, 1.0, 5.0, 2.0])
+    durations = iter([5.0, 1.0, 2.0])
     monkeypatch.setattr(protocol.time, "perf_counter", lambda: clock[0])
 
     def call():

@@ -77,7 +77,7 @@ def evaluate(
 
     Each codec is fitted once on `train`, without sight of the queries, encodes all of `base`, and answers the
     queries from the codes alone. Its answers are compared with exact search over the float rows. Rates are
-    medians of repeated calls after a warm-up.
+    medians of repeated calls, after a first that is not timed.
 
     Args:
         specs: what to compare, such as ["SQ8", "PQ48x8"].
@@ -248,8 +248,10 @@ def _saved_size(codec: Codec) -> int:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """The median time of a call, after a warm-up: 3 to 15 repetitions, as many as fit in a quarter second."""
-    call()
+    """The median time of a call: 3 to 15 repetitions, as many as fit in a quarter second.
+
+    There is no warm-up here: each call that is timed was made before, for its result.
+    """
     times: list[float] = []
     while len(times) < 3 or (sum(times) < 0.25 and len(times) < 15):
         start = time.perf_counter()
