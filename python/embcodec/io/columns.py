@@ -13,6 +13,9 @@ __all__ = ["Kind", "column_of", "element_dtype", "find_column", "row_width", "ro
 Kind = Literal["vectors", "codes"]
 Rows = npt.NDArray[Any]
 
+_FLOATS: dict[pa.DataType, np.dtype[Any]] = {
+    pa.from_numpy_dtype(dtype): np.dtype(dtype) for dtype in (np.float16, np.float32, np.float64)
+}
 _MEANING = {"vectors": "a list of float16, float32 or float64", "codes": "binary of a fixed size"}
 
 
@@ -56,8 +59,7 @@ def element_dtype(type_: pa.DataType) -> np.dtype[Any]:
     storage = _storage(type_)
     if pa.types.is_fixed_size_binary(storage):
         return np.dtype(np.uint8)
-    dtype: np.dtype[Any] = np.dtype(storage.value_type.to_pandas_dtype())
-    return dtype
+    return _FLOATS[storage.value_type]
 
 
 def rows_of(array: pa.Array, where: str, first_row: int = 0) -> Rows:
@@ -111,7 +113,7 @@ def _holds(type_: pa.DataType, kind: Kind) -> bool:
     if kind == "codes":
         return bool(pa.types.is_fixed_size_binary(storage))
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(storage) for test in lists) and bool(pa.types.is_floating(storage.value_type))
+    return any(test(storage) for test in lists) and storage.value_type in _FLOATS
 
 
 def _common_length(array: pa.Array, where: str, first_row: int) -> int:
