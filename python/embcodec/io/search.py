@@ -71,11 +71,7 @@ def search_file(
             queries do not fit, or the memory is too small.
     """
     loaded = load(codec)
-    sources = [open_source(file, "codes") for file in find_files(codes)]
-    for source in sources:
-        check_codes(source, loaded)
-        if id_column is not None and id_column not in source.carried:
-            raise ValueError(f"{source.path}: no column {id_column!r} beside the codes")
+    sources = _open_codes(codes, loaded, id_column)
     rows = sum(source.rows for source in sources)
     if not 1 <= k <= rows:
         raise ValueError(f"{codes}: k must be in 1..{rows}, the number of rows, got {k}")
@@ -86,6 +82,15 @@ def search_file(
     scores, ids = _scan(sources, loaded, queries, k, metric, batch_rows, progress)
     names = None if id_column is None else _look_up(sources, id_column, ids.ravel(), batch_rows)
     return Answers(scores, ids, names)
+
+
+def _open_codes(path: Path, codec: Codec, id_column: str | None) -> list[Source]:
+    sources = [open_source(file, "codes") for file in find_files(path)]
+    for source in sources:
+        check_codes(source, codec)
+        if id_column is not None and id_column not in source.carried:
+            raise ValueError(f"{source.path}: no column {id_column!r} beside the codes")
+    return sources
 
 
 def _scan(
