@@ -22,7 +22,7 @@ void topk_encode(const py::array& x, int dtype, int64_t k, py::array indices, F3
   const Kernels& kernels = kernels_of(isa);
   const Rows rows = rows_of(x, dtype);
   const SparseOut out = {indices.mutable_data(), values.mutable_data(), indices.itemsize() == 4};
-  encode_rows("topk_encode", rows.n, threads, sparse_scratch(rows.d),
+  encode_rows("topk_encode", rows.n, threads, topk_encode_scratch(rows.d),
               [&](Range r, float* scratch) { return kernels.topk_encode(rows, k, out, r, scratch); });
 }
 
@@ -30,9 +30,8 @@ void topk_decode(const py::array& indices, const py::array& values, int64_t d, F
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);
   float* out = x.mutable_data();
-  const int64_t bad = first_bad_row(from.n, threads, sparse_scratch(from.k), [&](Range r, float* scratch) {
-    return kernels.topk_decode(from, d, out, r, scratch);
-  });
+  const int64_t bad =
+      first_bad_row(from.n, threads, 0, [&](Range r, float*) { return kernels.topk_decode(from, d, out, r); });
   if (bad != kAllFinite) refuse_indices("topk_decode", d, bad);
 }
 
@@ -41,7 +40,7 @@ void sparse_topk(const py::array& indices, const py::array& values, const F32& q
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);
   const int64_t bad =
-      topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads, sparse_scratch(from.k),
+      topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads, sparse_topk_scratch(queries.shape(1)),
                    [&](const Scan& scan, Range rows, Range part, float* scratch) {
                      return kernels.sparse_topk(from, scan, rows, part, scratch);
                    });

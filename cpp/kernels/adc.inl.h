@@ -113,43 +113,20 @@ EMB_OP void lookup_tile(const float* tables, const CodeBlock& block, int64_t m, 
   }
 }
 
-EMB_OP f32x16 finish16(f32x16 sum, Metric metric, f32x16 query_norms, float row_norm) {
-  if (metric == Metric::ip) return sum;
-  if (metric == Metric::l2) return sub(splat(0.0f), sum);
-  const f32x16 product = mul(query_norms, splat(row_norm));
-  return select(equal(product, splat(0.0f)), splat(0.0f), div(sum, product));
-}
-
-// Offers a block's scores to the heaps of `count` queries. Most scores are below every floor: one comparison for all.
+// Offers a block's scores to the heaps of `count` queries.
 EMB_OP void keep_tile(const Scan& scan, const CodeBlock& block, int64_t q, int count, const float* norms,
                       const float* sums) {
-  float floors[16] = {}, scores[16], query_norms[16] = {};
-  for (int lane = 0; lane < count; ++lane) {
-    floors[lane] = scan.best[q + lane].floor;
-    query_norms[lane] = scan.queries.norm[q + lane];
-  }
-  for (int r = 0; r < block.count; ++r) {
-    const f32x16 score = finish16(load(sums + 16 * r), scan.metric, load(query_norms), norms ? block.norms[r] : 0.0f);
-    const bool full = scan.best[q].count == scan.best[q].k;
-    uint32_t wanted = (full ? mask_bits(less(load(floors), score)) : 0xffffu) & ((1u << count) - 1u);
-    if (!wanted) continue;
-    store(scores, score);
-    for (; wanted; wanted &= wanted - 1u) {
-      const int lane = __builtin_ctz(wanted);
-      keep(scan.best[q + lane], scores[lane], block.ids[r]);
-      floors[lane] = scan.best[q + lane].floor;
-    }
-  }
+  QueryTile tile = query_tile(scan, q, count);
+  const f32x16 query_norms = load(tile.norms);
+  for (int r = 0; r < block.count; ++r)
+    keep16(tile, finish16(load(sums + 16 * r), scan.metric, query_norms, norms ? block.norms[r] : 0.0f), block.ids[r]);
 }
 
 template <int BITS>
 EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, int count,
                       const float* norms, float* scratch) {
-  const Queries& queries = scan.queries;
-  float *tables = scratch, *columns = tables + 16 * p.m * p.ksub, *sums = columns + 16 * queries.stride;
-  for (int64_t lane = 0; lane < 16; ++lane)
-    for (int64_t j = 0; j < queries.d; ++j)
-      columns[16 * j + lane] = lane < count ? queries.data[(q + lane) * queries.stride + j] : 0.0f;
+  float *tables = scratch, *columns = tables + 16 * p.m * p.ksub, *sums = columns + 16 * scan.queries.stride;
+  query_columns(scan, q, count, columns);
   if (scan.metric == Metric::l2)
     tile_tables<true>(p, columns, tables);
   else

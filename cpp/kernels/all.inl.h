@@ -6,6 +6,7 @@
 #include "rotation.inl.h"
 #include "scalar.inl.h"
 #include "sparse.inl.h"
+#include "sparse_scan.inl.h"
 #include "trellis.inl.h"
 
 namespace embcodec {

@@ -89,6 +89,51 @@ EMB_OP float finish(float sum, Metric metric, float query_norm, float row_norm) 
   return product != 0.0f ? sum / product : 0.0f;
 }
 
+EMB_OP f32x16 finish16(f32x16 sum, Metric metric, f32x16 query_norms, float row_norm) {
+  if (metric == Metric::ip) return sum;
+  if (metric == Metric::l2) return negate(sum);
+  const f32x16 product = mul(query_norms, splat(row_norm));
+  return select(equal(product, splat(0.0f)), splat(0.0f), div(sum, product));
+}
+
+// Up to 16 queries side by side, whose scores of a row come as one vector. All have been offered the same rows.
+struct QueryTile {
+  TopK* best;
+  int count;
+  float floors[16], squares[16], norms[16];
+};
+
+EMB_OP QueryTile query_tile(const Scan& s, int64_t q, int count) {
+  QueryTile tile = {s.best + q, count, {}, {}, {}};
+  for (int lane = 0; lane < count; ++lane) {
+    tile.floors[lane] = s.best[q + lane].floor;
+    tile.squares[lane] = s.queries.square[q + lane];
+    tile.norms[lane] = s.queries.norm[q + lane];
+  }
+  return tile;
+}
+
+// The queries of a tile, transposed to (d, 16).
+EMB_OP void query_columns(const Scan& s, int64_t q, int count, float* columns) {
+  for (int lane = 0; lane < 16; ++lane)
+    for (int64_t j = 0; j < s.queries.d; ++j)
+      columns[16 * j + lane] = lane < count ? s.queries.data[(q + lane) * s.queries.stride + j] : 0.0f;
+}
+
+// Most scores are below every floor: one comparison for all.
+EMB_OP void keep16(QueryTile& tile, f32x16 score, int64_t row) {
+  const bool full = tile.best[0].count == tile.best[0].k;
+  uint32_t wanted = (full ? mask_bits(less(load(tile.floors), score)) : 0xffffu) & ((1u << tile.count) - 1u);
+  if (!wanted) return;
+  float scores[16];
+  store(scores, score);
+  for (; wanted; wanted &= wanted - 1u) {
+    const int lane = __builtin_ctz(wanted);
+    keep(tile.best[lane], scores[lane], row);
+    tile.floors[lane] = tile.best[lane].floor;
+  }
+}
+
 // Returns whether every sum was finite.
 template <bool L2, int Q>
 EMB_OP bool score_queries(const Scan& s, const Block& block, int64_t q) {

@@ -14,133 +14,128 @@ EMB_OP int64_t count_below(const float* magnitude, int64_t padded, float limit) 
   return count;
 }
 
-// The largest t such that at least k magnitudes are >= t, or one that exactly k are. Bisects on the bits of t, which
-// order as floats do; first within a factor of 16 of the largest magnitude, where the k-th mostly is.
-EMB_OP float kth_magnitude(const float* magnitude, int64_t padded, int64_t k, float largest) {
-  uint32_t low = 0, high = bits_of_f32(largest) + 1;  // at least k are >= low, fewer are >= high
-  const uint32_t near = high > (4u << 23) ? high - (4u << 23) : 0u;
-  for (uint32_t t = near ? near : high / 2; high - low > 1; t = low + (high - low) / 2) {
+// The largest t such that at least k magnitudes are >= t, or one that k to `enough` are. Bisects on the bits of t,
+// which order as floats do: at least k are >= low, fewer are >= high.
+EMB_OP float kth_magnitude(const float* magnitude, int64_t padded, int64_t k, int64_t enough, uint32_t low,
+                           uint32_t high) {
+  // First within a factor of 16 of the largest, where the k-th mostly is.
+  uint32_t t = high - low > (8u << 23) ? high - (4u << 23) : low + (high - low) / 2;
+  for (; high - low > 1; t = low + (high - low) / 2) {
     const int64_t reached = padded - count_below(magnitude, padded, f32_from_bits(t));
-    if (reached == k) return f32_from_bits(t);
-    (reached > k ? low : high) = t;
+    (reached >= k ? low : high) = t;
+    if (reached >= k && reached <= enough) break;
   }
   return f32_from_bits(low);
 }
 
-template <class Index>
-EMB_OP void encode_sparse_row(const float* x, const float* magnitude, int64_t padded, int64_t k, float t,
-                              Index* indices, float* values) {
-  int64_t above = 0;
-  for (int64_t j = 0; j < padded; j += 16) above += __builtin_popcount(mask_bits(less(splat(t), load(magnitude + j))));
-  int64_t equals = k - above, written = 0;  // of those equal to t, the first so many
-  for (int64_t j = 0; j < padded && written < k; j += 16) {
-    const f32x16 m = load(magnitude + j);
-    const uint32_t greater = mask_bits(less(splat(t), m));
-    for (uint32_t bits = ~mask_bits(less(m, splat(t))) & 0xffffu; bits; bits &= bits - 1) {
-      const int lane = __builtin_ctz(bits);
-      if (!(greater >> lane & 1u) && equals-- <= 0) continue;
-      indices[written] = static_cast<Index>(j + lane);
-      values[written++] = x[j + lane];
-    }
-  }
+// The values of a row that may be among the k of largest magnitude, by ascending index.
+struct Candidates {
+  float least;  // none is below
+  int32_t* indices;
+  float* magnitude;  // padded with -1 to a multiple of 16, below any limit
+  int64_t count;
+};
+
+EMB_OP void pad(Candidates& c) {
+  for (int64_t i = c.count; i % 16 != 0; ++i) c.magnitude[i] = -1.0f;
 }
 
-// scratch: sparse_scratch(d).
+EMB_OP void take_all(const float* x, int64_t d, Candidates& c) {
+  c.least = 0.0f;
+  c.count = d;
+  for (int64_t j = 0; j < d; ++j) c.indices[j] = static_cast<int32_t>(j);
+  for (int64_t j = 0; j < d; j += 16) store(c.magnitude + j, abs(lanes_of(x + j, d - j < 16 ? d - j : 16)));
+  pad(c);
+}
+
+EMB_OP void take_from(const float* x, int64_t d, float least, Candidates& c) {
+  c.least = least;
+  c.count = 0;
+  for (int64_t j = 0; j < d; j += 64) {
+    uint64_t wanted = 0;
+    for (int64_t i = j; i < j + 64 && i < d; i += 16) {
+      const int64_t count = d - i < 16 ? d - i : 16;
+      const uint64_t inside = (1u << count) - 1u;
+      wanted |= (inside & ~mask_bits(less(abs(lanes_of(x + i, count)), splat(least)))) << (i - j);
+    }
+    for (; wanted; wanted &= wanted - 1) {
+      const int64_t at = j + __builtin_ctzll(wanted);
+      c.indices[c.count] = static_cast<int32_t>(at);
+      c.magnitude[c.count++] = __builtin_fabsf(x[at]);
+    }
+  }
+  pad(c);
+}
+
+// A magnitude that at least k values reach, and not many more: nearly the k-th largest of the maxima of 16 * groups
+// parts of the row, of which there are 2k or a few more. `maxima`: room for them.
+EMB_OP float least_candidate(const float* x, int64_t d, int64_t k, int64_t groups, float* maxima) {
+  f32x16 least = splat(__builtin_inff()), largest = splat(0.0f);
+  for (int64_t g = 0; g < 16 * groups; g += 16) {
+    f32x16 part = abs(load(x + g));
+    for (int64_t j = g + 16 * groups; j < d; j += 16 * groups)
+      part = max(part, abs(lanes_of(x + j, d - j < 16 ? d - j : 16)));
+    store(maxima + g, part);
+    least = min(least, part);
+    largest = max(largest, part);
+  }
+  return kth_magnitude(maxima, 16 * groups, k, k + k / 8, bits_of_f32(reduce_min(least)),
+                       bits_of_f32(reduce_max(largest)) + 1);
+}
+
+// Bit i: whether candidate j + i is among the k, for 64 of them. Of those equal to t, the first `equals` are.
+EMB_OP uint64_t wanted_of_64(const Candidates& c, int64_t j, float t, int64_t& equals) {
+  uint64_t above = 0, below = 0;
+  for (int i = 0; i < 64 && j + i < c.count; i += 16) {
+    const f32x16 m = load(c.magnitude + j + i);
+    above |= static_cast<uint64_t>(mask_bits(less(splat(t), m))) << i;
+    below |= static_cast<uint64_t>(mask_bits(less(m, splat(t)))) << i;
+  }
+  const int64_t inside = c.count - j;
+  uint64_t equal = ~(above | below) & (inside < 64 ? (uint64_t{1} << inside) - 1 : ~uint64_t{0});
+  int64_t surplus = __builtin_popcountll(equal) - equals;
+  for (; surplus > 0; --surplus) equal &= ~(uint64_t{1} << (63 - __builtin_clzll(equal)));
+  equals -= __builtin_popcountll(equal);
+  return above | equal;
+}
+
+template <class Index>
+EMB_OP void take_largest(const float* x, const Candidates& c, int64_t k, Index* indices, float* values) {
+  const int64_t padded = padded16(c.count);
+  f32x16 largest = splat(0.0f);
+  for (int64_t j = 0; j < padded; j += 16) largest = max(largest, load(c.magnitude + j));
+  const float t = kth_magnitude(c.magnitude, padded, k, k, bits_of_f32(c.least), bits_of_f32(reduce_max(largest)) + 1);
+  int64_t equals = k;
+  for (int64_t j = 0; j < padded; j += 16)
+    equals -= __builtin_popcount(mask_bits(less(splat(t), load(c.magnitude + j))));
+  for (int64_t j = 0; j < c.count; j += 64)
+    for (uint64_t wanted = wanted_of_64(c, j, t, equals); wanted; wanted &= wanted - 1) {
+      const int32_t at = c.indices[j + __builtin_ctzll(wanted)];
+      *indices++ = static_cast<Index>(at);
+      *values++ = x[at];
+    }
+}
+
+// scratch: topk_encode_scratch(d).
 template <class Index>
 EMB_OP int64_t encode_sparse(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch) {
-  const int64_t padded = padded16(x.d);
-  float* magnitude = scratch + padded;
+  const int64_t padded = padded16(x.d), groups = padded16(2 * k) / 16;
+  float* maxima = scratch + padded;
+  Candidates c = {0.0f, reinterpret_cast<int32_t*>(maxima + padded), maxima + 2 * padded, 0};
   for (int64_t i = r.begin; i < r.end; ++i) {
     const float* row = load_row(x, i, scratch);
     if (!row) return i;
-    f32x16 largest = splat(0.0f);
-    int64_t j = 0;
-    for (; j + 16 <= x.d; j += 16) {
-      const f32x16 m = abs(load(row + j));
-      store(magnitude + j, m);
-      largest = max(m, largest);
-    }
-    if (j < x.d) {
-      const f32x16 m = abs(load_tail(row + j, x.d - j));
-      largest = max(m, largest);
-      store(magnitude + j, m);
-      for (j = x.d; j < padded; ++j) magnitude[j] = -1.0f;  // below any limit
-    }
-    const float t = kth_magnitude(magnitude, padded, k, reduce_max(largest));
-    encode_sparse_row(row, magnitude, padded, k, t, static_cast<Index*>(out.indices) + i * k, out.values + i * k);
+    if (32 * groups <= x.d)
+      take_from(row, x.d, least_candidate(row, x.d, k, groups, maxima), c);
+    else
+      take_all(row, x.d, c);
+    take_largest(row, c, k, static_cast<Index*>(out.indices) + i * k, out.values + i * k);
   }
   return kAllFinite;
 }
 
 int64_t topk_encode(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch) {
   return out.wide ? encode_sparse<uint32_t>(x, k, out, r, scratch) : encode_sparse<uint16_t>(x, k, out, r, scratch);
-}
-
-EMB_OP int64_t sparse_index(const Sparse& s, int64_t row, int64_t entry) {
-  const char* p = s.indices + row * s.index_stride;
-  if (!s.wide) return reinterpret_cast<const uint16_t*>(p)[entry];
-  return reinterpret_cast<const uint32_t*>(p)[entry];
-}
-
-EMB_OP const float* sparse_values(const Sparse& s, int64_t row) {
-  return reinterpret_cast<const float*>(s.values + row * s.value_stride);
-}
-
-// The indices of a row as int32, 0 beyond its entries; false if they do not ascend or reach d.
-EMB_OP bool load_indices(const Sparse& s, int64_t row, int64_t d, int32_t* out) {
-  int64_t before = -1;
-  bool good = true;
-  for (int64_t e = 0; e < s.k; ++e) {
-    const int64_t index = sparse_index(s, row, e);
-    good &= index > before && index < d;
-    before = index;
-    out[e] = static_cast<int32_t>(index);
-  }
-  for (int64_t e = s.k; e < padded16(s.k); ++e) out[e] = 0;
-  return good;
-}
-
-// scratch: sparse_scratch(k).
-int64_t topk_decode(const Sparse& s, int64_t d, float* out, Range r, float* scratch) {
-  int32_t* indices = reinterpret_cast<int32_t*>(scratch);
-  for (int64_t i = r.begin; i < r.end; ++i) {
-    if (!load_indices(s, i, d, indices)) return i;
-    float* to = out + i * d;
-    for (int64_t j = 0; j < d; ++j) to[j] = 0.0f;
-    for (int64_t e = 0; e < s.k; ++e) to[indices[e]] = sparse_values(s, i)[e];
-  }
-  return kAllFinite;
-}
-
-EMB_OP float gather_dot(const float* query, const int32_t* indices, const float* values, int64_t padded) {
-  f32x16 sum = splat(0.0f);
-  for (int64_t e = 0; e < padded; e += 16) sum = add(sum, mul(gather(query, load_i32(indices + e)), load(values + e)));
-  return reduce_add(sum);
-}
-
-EMB_OP float sparse_score(Metric metric, float ip, float qq, float vv) {
-  if (metric == Metric::ip) return ip;
-  if (metric == Metric::l2) return -((qq - 2.0f * ip) + vv);
-  const float product = __builtin_sqrtf(qq) * __builtin_sqrtf(vv);
-  return product != 0.0f ? ip / product : 0.0f;
-}
-
-int64_t sparse_topk(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch) {
-  const int64_t padded = padded16(s.k), stride = scan.queries.stride;
-  int32_t* indices = reinterpret_cast<int32_t*>(scratch);
-  float* values = scratch + padded;
-  for (int64_t e = s.k; e < padded; ++e) values[e] = 0.0f;
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    if (!load_indices(s, row, scan.queries.d, indices)) return row;
-    if (scan.mask && !scan.mask[row]) continue;
-    __builtin_memcpy(values, sparse_values(s, row), static_cast<size_t>(s.k) * 4);
-    const float vv = scan.metric == Metric::ip ? 0.0f : dot16(values, values, padded);
-    for (int64_t q = queries.begin; q < queries.end; ++q) {
-      const float ip = gather_dot(scan.queries.data + q * stride, indices, values, padded);
-      keep(scan.best[q], sparse_score(scan.metric, ip, scan.queries.square[q], vv), row);
-    }
-  }
-  return kAllFinite;
 }
 
 }  // namespace

@@ -116,7 +116,7 @@ struct Kernels {
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
   void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
-  int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r, float* scratch);  // ... or the first row
+  int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r);  // ... or the first row
   int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries,
                          float* scratch);  // of bad indices
   int64_t (*trellis_encode)(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch);
@@ -161,8 +161,10 @@ static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) 
   return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
 }
 
-// ... and for sparse rows: values and magnitudes, or indices and values.
-static constexpr int64_t sparse_scratch(int64_t entries) { return 2 * padded16(entries); }
+// ... and for sparse rows: a row, maxima of its parts, candidates' indices and magnitudes.
+static constexpr int64_t topk_encode_scratch(int64_t d) { return 4 * padded16(d); }
+// ... and for their scan: columns of 16 queries.
+static constexpr int64_t sparse_topk_scratch(int64_t d) { return 16 * d; }
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
 static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;

@@ -182,7 +182,7 @@ Bytes rotation_family(const Kernels& k, Case c) {
 Bytes sparse_family(const Kernels& k, Case c) {
   const int64_t kept = (c.d + 2) / 3;
   const Exact<uint16_t> indices(c.n * kept);
-  const Exact<float> values(c.n * kept), y(c.n * c.d), scratch(sparse_scratch(c.d)), few(sparse_scratch(kept));
+  const Exact<float> values(c.n * kept), y(c.n * c.d), scratch(topk_encode_scratch(c.d));
   k.topk_encode(c.rows(), kept, {indices.get(), values.get(), false}, {0, c.n}, scratch.get());
   const Sparse s = {reinterpret_cast<const char*>(indices.get()),
                     reinterpret_cast<const char*>(values.get()),
@@ -191,9 +191,9 @@ Bytes sparse_family(const Kernels& k, Case c) {
                     2 * kept,
                     4 * kept,
                     false};
-  k.topk_decode(s, c.d, y.get(), {0, c.n}, few.get());
+  k.topk_decode(s, c.d, y.get(), {0, c.n});
   return joined({indices.bytes(), values.bytes(), y.bytes(),
-                 scanned(k, c, sparse_scratch(kept), [&](const Scan& scan, Range rows, Range part, float* m) {
+                 scanned(k, c, sparse_topk_scratch(c.d), [&](const Scan& scan, Range rows, Range part, float* m) {
                    k.sparse_topk(s, scan, rows, part, m);
                  })});
 }
