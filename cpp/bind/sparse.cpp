@@ -39,11 +39,11 @@ void sparse_topk(const py::array& indices, const py::array& values, const F32& q
                  const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);
-  const int64_t bad =
-      topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads, sparse_topk_scratch(queries.shape(1)),
-                   [&](const Scan& scan, Range rows, Range part, float* scratch) {
-                     return kernels.sparse_topk(from, scan, rows, part, scratch);
-                   });
+  const int64_t bad = topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+                                   sparse_topk_scratch(queries.shape(1)),
+                                   [&](const Scan& scan, Range rows, Range part, float* scratch) {
+                                     return kernels.sparse_topk(from, scan, rows, part, scratch);
+                                   });
   if (bad != kAllFinite) refuse_indices("sparse_topk", queries.shape(1), bad);
 }
 

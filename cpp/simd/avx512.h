@@ -103,6 +103,11 @@ EMB_OP f32x16 load_f64(const double* p) { return join_ps(narrow_f64(p), narrow_f
 EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return join_ps(_mm256_i32gather_ps(base, lower(index), 4), _mm256_i32gather_ps(base, upper(index), 4));
 }
+EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
+  float lanes[16] = {};
+  __builtin_memcpy(lanes, p, static_cast<size_t>(count) * 4);
+  return load(lanes);
+}
 #else
 EMB_OP i32x16 round_to_i32(f32x16 a) { return _mm512_cvtps_epi32(a); }
 EMB_OP f32x16 to_f32(i32x16 a) { return _mm512_cvtepi32_ps(a); }
@@ -119,6 +124,9 @@ EMB_OP f32x16 load_f64(const double* p) {
   return join_ps(_mm512_cvtpd_ps(_mm512_loadu_pd(p)), _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8)));
 }
 EMB_OP f32x16 gather(const float* base, i32x16 index) { return _mm512_i32gather_ps(index, base, 4); }
+EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
+  return _mm512_maskz_loadu_ps(static_cast<mask16>((1u << count) - 1u), p);
+}
 #endif
 
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
@@ -165,16 +173,17 @@ EMB_OP f32x16 butterfly_lanes(f32x16 v, f32x16 other, mask16 second) {
 EMB_OP f32x16 hadamard16(f32x16 v) {
   v = butterfly_lanes(v, _mm512_shuffle_ps(v, v, 0xb1), 0xaaaa);
   v = butterfly_lanes(v, _mm512_shuffle_ps(v, v, 0x4e), 0xcccc);
-  v = butterfly_lanes(v, _mm512_shuffle_f32x4(v, v, 0xb1), 0xf0f0);
-  return butterfly_lanes(v, _mm512_shuffle_f32x4(v, v, 0x4e), 0xff00);
+  const __m512i over4 = _mm512_setr_epi32(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  const __m512i over8 = _mm512_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  v = butterfly_lanes(v, _mm512_permutexvar_ps(over4, v), 0xf0f0);
+  return butterfly_lanes(v, _mm512_permutexvar_ps(over8, v), 0xff00);
 }
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
 EMB_OP f32x16 spread(const float* p, int shift) {
   if (shift >= 4) return splat(*p);
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i from = _mm512_srlv_epi32(lanes, _mm512_set1_epi32(shift));
-  const mask16 wanted = static_cast<mask16>((1u << (16 >> shift)) - 1u);
-  return _mm512_permutexvar_ps(from, _mm512_maskz_loadu_ps(wanted, p));
+  return _mm512_permutexvar_ps(from, load_first(p, 16 >> shift));
 }
 // One step of the fixed tree for sums, and the same shape for the extremes: 16 -> 8 -> 4 -> 2 -> 1.
 #define EMB_REDUCE(OP)                                                                                       \

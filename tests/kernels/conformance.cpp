@@ -113,7 +113,9 @@ void conversions(Results& out, const Kernels& k, Case c) {
       for (int64_t i = 0; i < c.n * c.d; ++i) {
         const double wide = c.x[i];
         const uint16_t half = static_cast<uint16_t>(c.rng() & 0xbbff);  // no exponent of all ones
-        const void* from = size == 8 ? static_cast<const void*>(&wide) : size == 4 ? static_cast<const void*>(&c.x[i]) : &half;
+        const void* from = size == 8   ? static_cast<const void*>(&wide)
+                           : size == 4 ? static_cast<const void*>(&c.x[i])
+                                       : &half;
         std::memcpy(data.get() + i * columns, from, static_cast<size_t>(size));
       }
       const char* last = data.get() + (c.n ? (c.n - 1) * stride : 0);
@@ -206,8 +208,8 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
 
 Results run_all(const Kernels& k, int64_t n, int64_t d, const char* kind) {
   Results out;
-  for (const auto family : {scalar_family, binary_family, rotation_family, cluster_family, conversions, pq_family,
-                            trellis_family})
+  for (const auto family :
+       {scalar_family, binary_family, rotation_family, cluster_family, conversions, pq_family, trellis_family})
     family(out, k, Case(n, d, kind));
   sparse_family<uint16_t>(out, k, Case(n, d, kind));
   sparse_family<uint32_t>(out, k, Case(n, d, kind));
