@@ -77,7 +77,13 @@ int find_level(const std::string& name) {
 
 int first_level() {
   const char* forced = std::getenv("EMBCODEC_ISA");
-  if (forced && *forced) return find_level(forced);
+  if (forced && *forced) {
+    try {
+      return find_level(forced);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(std::string("EMBCODEC_ISA: ") + error.what());
+    }
+  }
   const auto& ladder = levels();
   int best = 0;
   for (size_t i = 0; i < ladder.size(); ++i)

@@ -45,6 +45,17 @@ EMB_OP void store_pairs(int8_t* p, levels a, levels b) {
   store_levels(p + 64, _mm512_permutex2var_epi64(low, second, high));
 }
 
+#if defined(EMB_EMULATED)
+EMB_OP int32_t sum_i32(__m512i a) {
+  int32_t lanes[16], sum = 0;
+  _mm512_storeu_si512(lanes, a);
+  for (int i = 0; i < 16; ++i) sum += lanes[i];
+  return sum;
+}
+#else
+EMB_OP int32_t sum_i32(__m512i a) { return _mm512_reduce_add_epi32(a); }
+#endif
+
 constexpr int kIntRows = 4, kIntQueries = 4;
 
 // dpbusd wants one operand without sign: (x + 128) . y - 128 * the sum of y.
@@ -64,7 +75,7 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
     }
   }
   for (int q = 0; q < Q; ++q)
-    for (int r = 0; r < R; ++r) sums[q * R + r] = _mm512_reduce_add_epi32(sum[q][r]) - 128 * total[q];
+    for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]) - 128 * total[q];
 }
 
 }  // namespace

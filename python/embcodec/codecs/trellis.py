@@ -300,8 +300,8 @@ def mirrored_sums(cells: np.typing.NDArray[np.int64], values: F32) -> tuple[F64,
 
     A cell is 256 * book + window.
     """
-    count: F64 = np.bincount(cells.ravel(), minlength=2048).reshape(8, 256).astype(np.float64)
-    total: F64 = np.bincount(cells.ravel(), values.ravel(), minlength=2048).reshape(8, 256)
+    count = np.bincount(cells.ravel(), minlength=2048).reshape(8, 256).astype(np.float64)
+    total = np.bincount(cells.ravel(), values.ravel(), minlength=2048).reshape(8, 256).astype(np.float64)
     upper = slice(None, LEVELS - 1, -1)
     return count[:, :LEVELS] + count[:, upper], total[:, :LEVELS] - total[:, upper]
 

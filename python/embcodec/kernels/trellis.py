@@ -29,13 +29,14 @@ def trellis_encode(
     """The codes whose decoded rows have the least weighted squared error, found by Viterbi's algorithm.
 
     A window of 8 bits moves along a row's bit string, by the bits that a component is given; its value picks
-    one of 256 levels. Behind the string lie zeros. Trellis-coded quantization is Marcellin and Fischer's ("Trellis coded quantization of
-    memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's (Tseng et al., 2024).
+    one of 256 levels. Behind the string lie zeros. Trellis-coded quantization is Marcellin and Fischer's
+    ("Trellis coded quantization of memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's
+    (Tseng et al., 2024).
 
     Args:
         x: components (n, d) of float32, float16, bfloat16 or float64, d >= 16.
-        codebooks: int8 (8, 128), -127 to 127: the levels of the first and the second of a pair of components that
-            share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w of 128 to 255 stands for minus the
+        codebooks: int8 (8, 128), -127 to 127: the levels of the first and the second of a pair of components
+            that share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w above 127 stands for minus the
             level of 255 - w.
         step: what a level is multiplied with, float (d,).
         rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over

@@ -104,8 +104,8 @@ def trellis_encode(
 ) -> Array:
     """The path of least weighted error, from the last component to the first.
 
-    Behind the last lie zeros only. The windows that can follow window w are (w >> shift) + b * (256 >> shift);
-    of equal costs the lowest b and the lowest first window win.
+    Behind the last lie zeros only. The windows that can follow window w are
+    (w >> shift) + b * (256 >> shift); of equal costs the lowest b and the lowest first window win.
     """
     x = as_float32("trellis_encode", x, xp)
     n, steps, rates = len(x), steps_of(rates.tolist()), rates.tolist()
