@@ -10,10 +10,10 @@
     python benchmarks/quality_plots.py docs/quality.json -o docs/img
 
 A data folder holds base.npy and query.npy (n, d). Each codec is fitted, codes the base and answers the
-queries, which it has not seen; recall@10 is of exact cosine search over the uncompressed rows. On rows of unit
-length, inner product, distance and cosine ask for the same rows but codes rank them differently: each codec is
-taken by whichever finds most, of those that it offers. Bytes are all of a row's: codes, factors, coarse ids. What
-is measured already is not measured again unless asked.
+queries, which it has not seen; recall@10 is of exact cosine search over the uncompressed rows. On rows of
+unit length, inner product, distance and cosine ask for the same rows but codes rank them differently: each
+codec is taken by whichever finds most, of those that it offers. Bytes are all of a row's: codes, factors,
+coarse ids. What is measured already is not measured again unless asked.
 
 For one core: OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 nice python ...
 """
