@@ -38,9 +38,12 @@ def distortion_curve(records: Sequence[Record]) -> Curve:
     """(bits a dimension, decibels above the rate-distortion bound), of the least distortions likewise."""
     curve: Curve = []
     least = math.inf
-    for record in sorted(records, key=lambda r: r.bytes):
-        if record.distortion is not None and record.distortion < least:
-            least = record.distortion
+    decoded = [
+        (record.bytes, record.distortion, record) for record in records if record.distortion is not None
+    ]
+    for _, distortion, record in sorted(decoded, key=lambda item: item[:2]):
+        if distortion < least:
+            least = distortion
             curve.append((record.bits, 10 * math.log10(least / record.bound)))
     return curve
 

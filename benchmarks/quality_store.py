@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -44,22 +48,43 @@ class Record:
 
 
 class Store:
-    """Records in a file that is replaced whole whenever one is added, so that a stopped run can go on."""
+    """Records in a file that is replaced whole whenever one is added: runs can stop, go on, and share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        rows = json.loads(path.read_text(encoding="utf-8"))["records"] if path.exists() else []
-        names = [field.name for field in fields(Record)]
-        self.records = {record.key: record for record in (Record(**dict(zip(names, row))) for row in rows)}
-        self.names = names
+        self.names = [field.name for field in fields(Record)]
+        self.records = self._read()
 
     def add(self, record: Record) -> None:
         """Keep a record, in place of an earlier one of the same key."""
-        self.records[record.key] = record
-        rows = sorted(self.records.values(), key=lambda r: (r.data, r.protocol, r.family, r.bytes, r.codec))
-        lines = ",\n".join(json.dumps(list(asdict(row).values())) for row in rows)
-        text = f'{{"columns": {json.dumps(self.names)},\n"records": [\n{lines}\n]}}\n'
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path.parent):
+            self.records = self._read()
+            self.records[record.key] = record
+            self._write()
+
+    def _read(self) -> dict[tuple[str, str, str, str], Record]:
+        if not self.path.exists():
+            return {}
+        rows = json.loads(self.path.read_text(encoding="utf-8"))["records"]
+        records = (Record(**dict(zip(self.names, row, strict=True))) for row in rows)
+        return {record.key: record for record in records}
+
+    def _write(self) -> None:
+        order = sorted(self.records.values(), key=lambda r: (r.data, r.protocol, r.family, r.bytes, r.codec))
+        lines = ",\n".join(json.dumps(list(asdict(record).values())) for record in order)
         partial = self.path.with_name(f"{self.path.name}.partial")
-        partial.write_text(text, encoding="utf-8")
+        columns = json.dumps(self.names)
+        partial.write_text(f'{{"columns": {columns},\n"records": [\n{lines}\n]}}\n', encoding="utf-8")
         partial.replace(self.path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Until the block ends, other runs wait."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
