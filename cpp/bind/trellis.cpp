@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "bind.h"
 
 namespace embcodec {
@@ -7,14 +5,12 @@ namespace {
 
 // The parameters as the kernels want them, and the memory of what is derived.
 struct Trellis {
-  Trellis(const I8& codebooks, const F32& step, const U8& rates) {
+  Trellis(const I8& codebooks, const F32& step, const U8& rates) : inverse(inverse_of(step)) {
     p = {codebooks.data(), step.data(), nullptr, nullptr, rates.data(), step.size(), 0, 0, 0};
     while (p.coded < p.d && p.rates[p.coded]) ++p.coded;
     for (int64_t j = 0; j < p.coded; j += p.rates[j] == 1 ? 2 : 1)
       if (j > 0) p.last_window += trellis_shift(p.rates[j]);
     p.bytes = (p.last_window + 8 + 7) / 8;
-    inverse.resize(static_cast<size_t>(p.d));
-    std::transform(p.step, p.step + p.d, inverse.begin(), [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
     p.inverse = inverse.data();
   }
   TrellisParams p;
@@ -43,21 +39,15 @@ void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step
 }
 
 void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
-                  int k, int metric, const Mask& mask, const std::optional<F32>& factor,
-                  const std::optional<F32>& centroids, const std::optional<I32>& centroid, F32 scores, I64 ids,
-                  int threads, int isa) {
+                  int k, int metric, const Mask& mask, const MaybeF32& factor, const MaybeF32& centroids,
+                  const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates);
-  const int64_t d = trellis.p.d, stride = padded16(d);
-  std::vector<float> padded(static_cast<size_t>(centroids ? centroids->shape(0) * stride : 0));
-  for (int64_t c = 0; centroids && c < centroids->shape(0); ++c)
-    std::copy(centroids->data() + c * d, centroids->data() + (c + 1) * d, padded.data() + c * stride);
-  const TrellisExtras extras = {factor ? factor->data() : nullptr, centroids ? padded.data() : nullptr,
-                                centroid ? centroid->data() : nullptr};
-  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(d),
+  const Extras extras(factor, centroids, centroid, trellis.p.d);
+  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(trellis.p.d),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              kernels.trellis_topk(from, trellis.p, extras, scan, rows, part, scratch);
+              kernels.trellis_topk(from, trellis.p, extras.view(), scan, rows, part, scratch);
               return kAllFinite;
             });
 }

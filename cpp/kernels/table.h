@@ -75,8 +75,19 @@ struct SparseOut {
   bool wide;
 };
 
-// What a trellis scan adds to a decoded row: a factor on it, a coarse centroid to it. Null: neither.
-struct TrellisExtras {
+// Levels that all dimensions share: the value is levels[code] * step. `midpoints`, between neighbouring levels, and
+// `inverse`, 1 / step or 0 where the step is 0, are the encoder's alone.
+struct LevelsParams {
+  const float* levels;  // (2**bits,), ascending
+  const float* midpoints;
+  const float* step;  // (d,)
+  const float* inverse;
+  int64_t d;
+  int bits;
+};
+
+// What a scan adds to a decoded row: a factor on it, a coarse centroid to it. Null: neither.
+struct RowExtras {
   const float* factor;      // (n,)
   const float* centroids;   // (centroids, padded d)
   const int32_t* centroid;  // (n,)
@@ -93,6 +104,11 @@ struct Kernels {
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
+
+  int64_t (*levels_encode)(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch);
+  void (*levels_decode)(const Codes& codes, const LevelsParams& p, float* out, Range r, float* scratch);
+  void (*levels_topk)(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
+                      Range queries, float* scratch);
 
   int64_t (*bits_encode)(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch);
   void (*bits_decode)(const Codes& codes, const BitsParams& p, float* out, Range r, float* scratch);
@@ -121,7 +137,7 @@ struct Kernels {
                          float* scratch);  // of bad indices
   int64_t (*trellis_encode)(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch);
   void (*trellis_decode)(const Codes& codes, const TrellisParams& p, float* out, Range r, float* scratch);
-  void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
+  void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const RowExtras& e, const Scan& scan, Range rows,
                        Range queries, float* scratch);
   float (*dot)(const float* a, const float* b, int64_t padded);  // the contract's dot16, for norms of queries
 };

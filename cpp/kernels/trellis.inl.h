@@ -128,16 +128,13 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
   for (int64_t i = r.begin; i < r.end; ++i) trellis_decode_row(codes.data + i * codes.stride, p, out + i * p.d);
 }
 
-void trellis_topk(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
+void trellis_topk(const Codes& codes, const TrellisParams& p, const RowExtras& e, const Scan& scan, Range rows,
                   Range queries, float* scratch) {
   const int64_t stride = scan.queries.stride;
   scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
     trellis_decode_row(codes.data + row * codes.stride, p, buffer);
     for (int64_t j = p.d; j < stride; ++j) buffer[j] = 0.0f;
-    for (int64_t j = 0; e.factor && j < p.coded; j += 16)
-      store(buffer + j, mul(load(buffer + j), splat(e.factor[row])));
-    for (int64_t j = 0; e.centroids && j < stride; j += 16)
-      store(buffer + j, add(load(buffer + j), load(e.centroids + e.centroid[row] * stride + j)));
+    add_extras(e, row, buffer, p.coded, stride);
     return static_cast<const float*>(buffer);
   });
 }

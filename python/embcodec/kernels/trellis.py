@@ -146,19 +146,11 @@ def trellis_topk(
     name = "trellis_topk"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates))
-    n, d = codes.shape[0], len(step)
+    d = len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
-    if factor is not None:
-        factor = _checks.parameter(name, "factor", factor, codes, n)
-    if (centroids is None) != (centroid is None):
-        raise ValueError(f"{name}: centroids and centroid go together")
-    if centroids is not None:
-        centroids = _checks.parameter(name, "centroids", centroids, codes, "c", d)
-        centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, _checks.INT32, n))
-        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
-            raise ValueError(f"{name}: centroid must be in [0, {len(centroids)})")
-    inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factor, centroids, centroid)
+    extras = _checks.extras(name, codes, d, factor, centroids, centroid)
+    inputs = (codes, codebooks, step, rates, queries, k, metric, mask, *extras)
     run(name, inputs, out, threads, isa)
     return out
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, pack, scan
-from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
+from embcodec.reference._common import Array, as_float32, pack, scan, with_extras
+from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search, some_extras
 
 STATES = 256
 UNIT = 16  # components of one rate come in runs of this length
@@ -72,11 +72,7 @@ def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: bool, **k
     x = _wide(x)
     arguments = _codes(x, rng, low)
     arguments.update(search(x, rng, **kind))
-    if extras:
-        arguments["factor"] = rng.random(len(x), np.float32)
-        arguments["centroids"] = rng.standard_normal((3, x.shape[1]), np.float32)
-        arguments["centroid"] = rng.integers(0, 3, len(x)).astype(np.int32)
-    return arguments
+    return {**arguments, **(some_extras(x, rng) if extras else {})}
 
 
 @register(family="trellis", inputs=_encode_inputs, variants=grid(low=(0, 2)))
@@ -154,9 +150,5 @@ def trellis_topk(
     xp: Any = np,
 ) -> tuple[Array, Array]:
     """Search over decoded rows, times the factor, plus the centroid."""
-    x = trellis_decode(codes, codebooks, step, rates, xp=xp)
-    if factor is not None:
-        x = x * factor[:, None]
-    if centroids is not None:
-        x = x + centroids[centroid]
+    x = with_extras(trellis_decode(codes, codebooks, step, rates, xp=xp), factor, centroids, centroid)
     return scan(x, queries, k, metric, mask, xp)
