@@ -42,21 +42,26 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
   throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
 }
 
-// What a scan adds to decoded rows of d dimensions, the centroids padded with zeros as the kernels want them.
+// RowExtras of d dimensions, padded with zeros as the kernels want them.
 class Extras {
  public:
-  Extras(const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid, int64_t d) {
-    const int64_t stride = padded16(d);
-    padded_.resize(static_cast<size_t>(centroids ? centroids->shape(0) * stride : 0));
-    for (int64_t c = 0; centroids && c < centroids->shape(0); ++c)
-      std::copy(centroids->data() + c * d, centroids->data() + (c + 1) * d, padded_.data() + c * stride);
-    view_ = {factor ? factor->data() : nullptr, centroids ? padded_.data() : nullptr,
-             centroid ? centroid->data() : nullptr};
+  Extras(int64_t d, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
+         const MaybeF32& shift = {}, const MaybeF32& direction = {})
+      : centroids_(padded(d, centroids)), direction_(padded(d, direction)) {
+    view_ = {factor ? factor->data() : nullptr, centroids ? centroids_.data() : nullptr,
+             centroid ? centroid->data() : nullptr, shift ? shift->data() : nullptr,
+             direction ? direction_.data() : nullptr};
   }
   const RowExtras& view() const { return view_; }
 
  private:
-  std::vector<float> padded_;
+  static std::vector<float> padded(int64_t d, const MaybeF32& rows) {
+    const int64_t stride = padded16(d), n = rows ? rows->size() / d : 0;
+    std::vector<float> values(static_cast<size_t>(n * stride));
+    for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
+    return values;
+  }
+  std::vector<float> centroids_, direction_;
   RowExtras view_;
 };
 

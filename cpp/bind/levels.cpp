@@ -37,11 +37,11 @@ void levels_decode(const py::array& codes, const F32& levels, const F32& step, F
 
 void levels_topk(const py::array& codes, const F32& levels, const F32& step, const F32& queries, int k, int metric,
                  const Mask& mask, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
-                 F32 scores, I64 ids, int threads, int isa) {
+                 const MaybeF32& shift, const MaybeF32& direction, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
-  const Extras extras(factor, centroids, centroid, params.d);
+  const Extras extras(params.d, factor, centroids, centroid, shift, direction);
   topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.levels_topk(from, params, extras.view(), scan, rows, part, scratch);

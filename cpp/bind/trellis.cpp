@@ -44,7 +44,7 @@ void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, 
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates);
-  const Extras extras(factor, centroids, centroid, trellis.p.d);
+  const Extras extras(trellis.p.d, factor, centroids, centroid);
   topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(trellis.p.d),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.trellis_topk(from, trellis.p, extras.view(), scan, rows, part, scratch);

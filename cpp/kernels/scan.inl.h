@@ -177,8 +177,10 @@ inline int64_t refused_row(const Block& block, int64_t d) {
   return kAllFinite;
 }
 
-// The row's factor on its first `coded` values, which others are 0, then its centroid.
+// What RowExtras says, on a row whose values from `coded` on are 0.
 EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t coded, int64_t stride) {
+  for (int64_t j = 0; e.shift && j < coded; j += 16)
+    store(values + j, add(load(values + j), mul(splat(e.shift[row]), load(e.direction + j))));
   for (int64_t j = 0; e.factor && j < coded; j += 16) store(values + j, mul(load(values + j), splat(e.factor[row])));
   for (int64_t j = 0; e.centroids && j < stride; j += 16)
     store(values + j, add(load(values + j), load(e.centroids + e.centroid[row] * stride + j)));

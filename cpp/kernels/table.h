@@ -86,11 +86,13 @@ struct LevelsParams {
   int bits;
 };
 
-// What a scan adds to a decoded row: a factor on it, a coarse centroid to it. Null: neither.
+// What becomes of a decoded row in a scan: (row + shift * direction) * factor + centroid, each where it is not null.
 struct RowExtras {
   const float* factor;      // (n,)
   const float* centroids;   // (centroids, padded d)
   const int32_t* centroid;  // (n,)
+  const float* shift;       // (n,)
+  const float* direction;   // (padded d,)
 };
 
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with

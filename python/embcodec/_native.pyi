@@ -115,7 +115,7 @@ def flat_topk(
 ) -> None: ...
 
 # levels: levels float32 (2**bits,), ascending, bits 1 to 8; step float32 (d,); code_size = ceil(d*bits/8);
-# factor float32 (n,), centroids float32 (c, d) and centroid int32 (n,), or None
+# factor, shift float32 (n,), centroids float32 (c, d), centroid int32 (n,), direction float32 (d,), or None
 def levels_encode(
     x: _Any, dtype: int, levels: _F32, step: _F32, codes_out: _U8, threads: int, isa: int, /
 ) -> None: ...
@@ -131,6 +131,8 @@ def levels_topk(
     factor: _F32 | None,
     centroids: _F32 | None,
     centroid: _I32 | None,
+    shift: _F32 | None,
+    direction: _F32 | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,

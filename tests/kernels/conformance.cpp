@@ -45,7 +45,7 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
 }
 
-// Levels some of which are equal, a step that is 0; the scan with factors, and with centroids.
+// Levels some of which are equal, a step that is 0; the scan with factors and shifts, and with centroids.
 void levels_family(Results& out, const Kernels& k, Case c) {
   const int64_t stride = padded16(c.d);
   for (int bits = 1; bits <= 8; ++bits) {
@@ -55,7 +55,7 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     for (int64_t i = 0; i < midpoints.n; ++i) midpoints[i] = level_midpoint(levels[i], levels[i + 1]);
     step[0] = 0;
     Exact<float> inverse(c.d), y(c.n * c.d), centroids = c.floats(2 * stride, -1, 1);
-    const Exact<float> scratch(row_scratch(c.d)), factor = c.floats(c.n, 0.5f, 2);
+    const Exact<float> scratch(row_scratch(c.d)), factor = c.floats(c.n, 0.5f, 2), shift = c.floats(c.n, -9, 9);
     const Exact<int32_t> centroid(c.n);
     for (int64_t j = 0; j < c.d; ++j) inverse[j] = step[j] > 0 ? 1 / step[j] : 0;
     for (int64_t j = 0; j < 2 * stride; ++j) centroids[j] *= static_cast<float>(j % stride < c.d);
@@ -68,7 +68,8 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     out.add("levels_encode", codes);
     k.levels_decode(from, p, y.get(), {0, c.n}, scratch.get());
     out.add("levels_decode", y);
-    for (const RowExtras& e : {RowExtras{factor.get(), nullptr, nullptr}, {nullptr, centroids.get(), centroid.get()}})
+    for (const RowExtras& e : {RowExtras{factor.get(), nullptr, nullptr, shift.get(), centroids.get()},
+                               {nullptr, centroids.get(), centroid.get(), nullptr, nullptr}})
       add_scan(out, "levels_topk", k, c, scan_scratch(c.d),
                [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
   }
@@ -232,7 +233,7 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
   k.trellis_decode(from, p, y.get(), {0, c.n}, nullptr);
   out.add("trellis_decode", y);
   add_scan(out, "trellis_topk", k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
-    k.trellis_topk(from, p, {factor.get(), nullptr, nullptr}, s, rows, part, m);
+    k.trellis_topk(from, p, {factor.get(), nullptr, nullptr, nullptr, nullptr}, s, rows, part, m);
   });
 }
 

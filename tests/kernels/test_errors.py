@@ -174,6 +174,11 @@ ERRORS = [
         "levels_topk: centroids and centroid go together",
     ),
     (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, shift=ROW),
+        ValueError,
+        "levels_topk: shift and direction go together",
+    ),
+    (
         lambda: k.levels_topk(
             CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=X, centroid=np.full(N, 10, np.int32)
         ),

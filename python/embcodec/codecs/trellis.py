@@ -15,7 +15,7 @@ from embcodec.reference.trellis import code_size as stream_size
 
 from .base import Coarse, Coder, Tensor
 from .linear import covariance
-from .rows import F32, F64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
+from .rows import F32, F64, U8, Bools, Floats, halves, project, refuse_nonfinite, to_float32
 from .scan import Hits
 from .spec import register
 
@@ -148,10 +148,7 @@ class TCQ(Coder):
         stream = codes[:, : stream_size(self.rates)]
         if not self.factored[0]:
             return stream, None
-        factor = np.ascontiguousarray(codes[:, -2:]).view("<f2")[:, 0].astype(np.float32)
-        return stream, np.nan_to_num(
-            factor, nan=0.0, posinf=0.0, neginf=0.0
-        )  # hostile codes decode to something
+        return stream, halves(codes[:, -2:])
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         stream, factor = self._parts(codes)
@@ -163,8 +160,8 @@ class TCQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        zero = Coarse(np.zeros((1, self.d), np.float32), np.zeros(len(codes), np.int32))
-        return self.search_residual(codes, zero, queries, k, metric, mask, threads)
+        none = Coarse.none(len(codes), self.d)
+        return self.search_residual(codes, none, queries, k, metric, mask, threads)
 
     def search_residual(
         self,

@@ -97,6 +97,8 @@ def levels_topk(
     factor: F32 | None = None,
     centroids: F32 | None = None,
     centroid: I32 | None = None,
+    shift: F32 | None = None,
+    direction: F32 | None = None,
     *,
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
@@ -104,7 +106,7 @@ def levels_topk(
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query, without decoding them to memory.
 
-    A row is factor * what `levels_decode` gives + its centroid, the latter two where they are given.
+    A row is factor * (what `levels_decode` gives + shift * direction) + its centroid, where these are given.
 
     Args:
         codes: uint8 (n, ceil(d * bits / 8)), from `levels_encode`.
@@ -117,6 +119,8 @@ def levels_topk(
         factor: of each row, float (n,).
         centroids: float (c, d), with `centroid`.
         centroid: the centroid of each row, int32 (n,), in [0, c).
+        shift: of each row, float (n,), with `direction`.
+        direction: float (d,).
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -133,7 +137,13 @@ def levels_topk(
     queries = _checks.queries("levels_topk", queries, codes, len(step))
     k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
     extras = _checks.extras("levels_topk", codes, len(step), factor, centroids, centroid)
-    run("levels_topk", (codes, levels, step, queries, k, metric, mask, *extras), out, threads, isa)
+    if (shift is None) != (direction is None):
+        raise ValueError("levels_topk: shift and direction go together")
+    if shift is not None:
+        shift = _checks.parameter("levels_topk", "shift", shift, codes, codes.shape[0])
+        direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
+    inputs = (codes, levels, step, queries, k, metric, mask, *extras, shift, direction)
+    run("levels_topk", inputs, out, threads, isa)
     return out
 
 

@@ -36,7 +36,12 @@ def _topk_inputs(
 ) -> Arguments | None:
     if not x.shape[0]:
         return None
-    return {**_codes(x, rng, bits), **search(x, rng, **kind), **(some_extras(x, rng) if extras else {})}
+    arguments = {**_codes(x, rng, bits), **search(x, rng, **kind)}
+    if extras:
+        arguments.update(some_extras(x, rng))
+        arguments["shift"] = rng.integers(-127, 128, len(x)).astype(np.float32)
+        arguments["direction"] = rng.standard_normal(x.shape[1], np.float32)
+    return arguments
 
 
 def _numpy_encode(x: Array, levels: Array, step: Array) -> Array:
@@ -60,8 +65,13 @@ def _numpy_topk(
     factor: Array = None,
     centroids: Array = None,
     centroid: Array = None,
+    shift: Array = None,
+    direction: Array = None,
 ) -> Any:
-    x = with_extras(_numpy_decode(codes, levels, step), factor, centroids, centroid)
+    x = _numpy_decode(codes, levels, step)
+    if shift is not None:
+        x = x + np.outer(shift, direction)
+    x = with_extras(x, factor, centroids, centroid)
     return numpy_scan(x, queries, k, metric, mask)
 
 
@@ -100,8 +110,13 @@ def levels_topk(
     factor: Array | None = None,
     centroids: Array | None = None,
     centroid: Array | None = None,
+    shift: Array | None = None,
+    direction: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search over what levels_decode gives, times the factor, plus the centroid."""
-    x = with_extras(levels_decode(codes, levels, step, xp=xp), factor, centroids, centroid)
+    """Search over what levels_decode gives, plus shift * direction, times the factor, plus the centroid."""
+    x = levels_decode(codes, levels, step, xp=xp)
+    if shift is not None:
+        x = x + shift[:, None] * direction
+    x = with_extras(x, factor, centroids, centroid)
     return scan(x, queries, k, metric, mask, xp)
