@@ -128,7 +128,8 @@ def test_dimensions_and_rows_that_a_stage_cannot_take(spec: str, message: str | 
         ("PQ48x8", 384, 48), ("PQ96x4", 384, 48), ("PQ3x4", 384, 2), ("Top32", 384, 128),
         ("Top32:f32", 384, 192), ("Top32", 65536, 128), ("Top32", 65537, 192), ("PCA128,SQ8", 384, 128),
         ("HR,Binary", 100, 16), ("LM1", 384, 51), ("LM2", 100, 28), ("RaBitQ4", 384, 195),
-        ("OPQ48,PQ48x8", 384, 48), ("TCQ96B", 384, 96), ("TCQ0.5", 384, 24), ("IVF256,TCQ48B", 384, 49), ("IVF257,LM1", 384, 53),
+        ("OPQ48,PQ48x8", 384, 48), ("TCQ96B", 384, 96), ("TCQ0.5", 384, 24), ("IVF256,TCQ48B", 384, 49),
+        ("IVF257,LM1", 384, 53),
     ],
 )  # fmt: skip
 def test_code_size(spec: str, d: int, size: int) -> None:
