@@ -5,12 +5,14 @@ namespace {
 
 // The parameters as the kernels want them, and the memory of what is derived.
 struct Trellis {
-  Trellis(const I8& codebooks, const F32& step, const U8& rates) : inverse(inverse_of(step)) {
-    p = {codebooks.data(), step.data(), nullptr, nullptr, rates.data(), step.size(), 0, 0, 0};
-    while (p.coded < p.d && p.rates[p.coded]) ++p.coded;
-    for (int64_t j = 0; j < p.coded; j += p.rates[j] == 1 ? 2 : 1)
-      if (j > 0) p.last_window += trellis_shift(p.rates[j]);
-    p.bytes = (p.last_window + 8 + 7) / 8;
+  Trellis(const I8& codebooks, const F32& step, const U8& rates, const MaybeF32& factors = {})
+      : p(), inverse(inverse_of(step)) {
+    p.codebooks = codebooks.data();
+    p.step = step.data();
+    p.rates = rates.data();
+    p.factors = factors ? factors->data() : nullptr;
+    p.d = step.size();
+    trellis_plan(p);
     p.inverse = inverse.data();
   }
   TrellisParams p;
@@ -28,26 +30,31 @@ void trellis_encode(const py::array& x, int dtype, const I8& codebooks, const F3
               [&](Range r, float* scratch) { return kernels.trellis_encode(rows, trellis.p, out, r, scratch); });
 }
 
-void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, F32 x, int threads,
-                    int isa) {
+void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates,
+                    const MaybeF32& factors, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
-  const Trellis trellis(codebooks, step, rates);
+  const Trellis trellis(codebooks, step, rates, factors);
   float* out = x.mutable_data();
-  decode_rows(from.n, threads, 0,
+  decode_rows(from.n, threads, levels_scratch(trellis.p.d),
               [&](Range r, float* scratch) { kernels.trellis_decode(from, trellis.p, out, r, scratch); });
 }
 
 void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
-                  int k, int metric, const Mask& mask, const MaybeF32& factor, const MaybeF32& centroids,
+                  int k, int metric, const Mask& mask, const MaybeF32& factors, const MaybeF32& centroids,
                   const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
-  const Trellis trellis(codebooks, step, rates);
-  const Extras extras(trellis.p.d, factor, centroids, centroid);
-  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(trellis.p.d),
+  const Trellis trellis(codebooks, step, rates, factors);
+  const int64_t d = trellis.p.d, stride = padded16(d), count = centroids ? centroids->shape(0) : 0;
+  std::vector<float> padded(static_cast<size_t>(count * stride));
+  for (int64_t c = 0; c < count; ++c)
+    std::copy(centroids->data() + c * d, centroids->data() + (c + 1) * d, padded.data() + c * stride);
+  const Coarse coarse = {count ? padded.data() : nullptr, centroid ? centroid->data() : nullptr, count};
+  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            int_scan_scratch(d, queries.shape(0), count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              kernels.trellis_topk(from, trellis.p, extras.view(), scan, rows, part, scratch);
+              kernels.trellis_topk(from, trellis.p, coarse, scan, rows, part, scratch);
               return kAllFinite;
             });
 }
