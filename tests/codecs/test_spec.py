@@ -103,7 +103,7 @@ def test_seed_range(seed: int) -> None:
         ("Top49", "Top49 needs at least 49 dimensions, got 48"),
         ("PQ7x4", "PQ7x4 needs dimensions that 7 divides, got 48"),
         ("OPQ7,PQ6x4", "OPQ7 needs dimensions that 7 divides, got 48"),
-        ("TCQ1B", "TCQ1B must be 2B to 40B for 48 dimensions"),
+        ("TCQ1B", "TCQ1B must be 2B to 37B for 48 dimensions"),
         ("MRL8,TCQ2", "TCQ2 needs at least 16 dimensions, got 8"),
         ("PCA16,PQ3x4", "PQ3x4 needs dimensions that 3 divides, got 16"),
         ("VQ701", "VQ701 needs at least 701 rows to fit, got 700"),
