@@ -50,6 +50,8 @@ SPECS = (
     "MRL25,HR,SQ8",  # padded from 25 to 32: not an isometry on the way back
     "Center,Norm,PCA16,RR,SQ6",
     "PCA16,PQ4x4",
+    "OPQ6,PQ6x8",
+    "MRL24,OPQ12,PQ12x4",
     "Norm,Binary:mean",
     "RR,VQ20",
     "HR,Top5",

@@ -13,7 +13,8 @@ from embcodec.codecs import Codec, parse_spec
 
 COMMON = (
     "F16", "BF16", "SQ8", "SQ6", "SQ4", "SQ4:q0.002", "SQ8:row", "SQ4:row", "Binary", "Binary:mean",
-    "Binary:median", "VQ1024", "PQ48x8", "PQ96x4", "Top32", "Top32:f32", "Center,SQ8", "Norm,SQ8",
+    "Binary:median", "LM1", "LM8", "RaBitQ1", "RaBitQ8", "TCQ2", "TCQ0.25", "TCQ96B", "IVF256,TCQ48B",
+    "VQ1024", "PQ48x8", "PQ96x4", "Top32", "Top32:f32", "Center,SQ8", "Norm,SQ8",
     "MRL128,SQ8", "PCA128,SQ8", "HR,SQ4", "RR,Binary", "JL128,F16", "Center,Norm,PCA64,RR,PQ8x8",
 )  # fmt: skip
 
@@ -42,6 +43,9 @@ def test_canonical_spec_round_trips(spec: str) -> None:
         ("Binary:mode", "did you mean Binary, Binary:mean or Binary:median?"),
         ("SQ4:q0.010", "stage 'SQ4:q0.010' at position 0"),  # one spelling for each meaning
         ("SQ4:q0.5:row", "stage 'SQ4:q0.5:row' at position 0"),
+        ("LM9", "did you mean LM1, LM4 or LM8?"),
+        ("RaBitQ", "did you mean RaBitQ1, RaBitQ4 or RaBitQ8?"),
+        ("OPQ48x8,PQ48x8", "did you mean OPQ48?"),
         ("zzz", "the stages are"),
         ("", "stage '' at position 0"),
         ("PCA128,,SQ8", "stage '' at position 7"),
@@ -98,6 +102,9 @@ def test_seed_range(seed: int) -> None:
         ("PCA16,MRL17,SQ8", "MRL17 needs at least 17 dimensions, got 16"),
         ("Top49", "Top49 needs at least 49 dimensions, got 48"),
         ("PQ7x4", "PQ7x4 needs dimensions that 7 divides, got 48"),
+        ("OPQ7,PQ6x4", "OPQ7 needs dimensions that 7 divides, got 48"),
+        ("TCQ1B", "TCQ1B must be 2B to 37B for 48 dimensions"),
+        ("MRL8,TCQ2", "TCQ2 needs at least 16 dimensions, got 8"),
         ("PCA16,PQ3x4", "PQ3x4 needs dimensions that 3 divides, got 16"),
         ("VQ701", "VQ701 needs at least 701 rows to fit, got 700"),
         ("MRL8,PQ2x8", None),
@@ -120,7 +127,9 @@ def test_dimensions_and_rows_that_a_stage_cannot_take(spec: str, message: str | 
         ("Binary", 9, 2), ("VQ1024", 384, 2), ("VQ256", 384, 1), ("VQ257", 384, 2), ("VQ1", 384, 1),
         ("PQ48x8", 384, 48), ("PQ96x4", 384, 48), ("PQ3x4", 384, 2), ("Top32", 384, 128),
         ("Top32:f32", 384, 192), ("Top32", 65536, 128), ("Top32", 65537, 192), ("PCA128,SQ8", 384, 128),
-        ("HR,Binary", 100, 16),
+        ("HR,Binary", 100, 16), ("LM1", 384, 51), ("LM2", 100, 28), ("RaBitQ4", 384, 195),
+        ("OPQ48,PQ48x8", 384, 48), ("TCQ96B", 384, 96), ("TCQ0.5", 384, 24), ("IVF256,TCQ48B", 384, 49),
+        ("IVF257,LM1", 384, 53),
     ],
 )  # fmt: skip
 def test_code_size(spec: str, d: int, size: int) -> None:

@@ -13,6 +13,7 @@ from sklearn import decomposition
 
 from embcodec.codecs import Codec, Coder, Transform, load, parse_spec
 from embcodec.codecs.levels import lloyd_max
+from embcodec.codecs.pq import _dealt
 from embcodec.codecs.rows import F32
 from embcodec.codecs.spec import _STAGES
 from embcodec.data import load_sample
@@ -45,7 +46,7 @@ def close(got: np.ndarray, want: np.ndarray, tolerance: float = 1e-5) -> None:
 # transforms
 
 
-@pytest.mark.parametrize("text", ["Center", "Norm", "MRL16", "PCA16", "PCA48", "HR", "RR", "JL16"])
+@pytest.mark.parametrize("text", ["Center", "Norm", "MRL16", "PCA16", "PCA48", "OPQ12", "HR", "RR", "JL16"])
 def test_the_way_back_is_affine_and_adjoint_is_its_transpose(text: str, rows: np.ndarray) -> None:
     stage = fit_transform_stage(text, rows)
     m = stage.out_dim(rows.shape[1])
@@ -349,6 +350,48 @@ def test_pq_codes_are_packed_ids_of_near_codewords(text: str, m: int, bits: int,
     chosen = np.take_along_axis(distance, ids[:, :, None], 2)[:, :, 0]
     assert (chosen <= distance.min(axis=2) * (1 + 1e-5) + 1e-9).all()
     assert chosen.sum() < 0.9 * ((x - x.mean(axis=0)) ** 2).sum()
+
+
+@pytest.mark.parametrize("m", [1, 4, 12, 48])
+def test_opq_deals_components_of_all_sizes_to_all_subspaces(m: int) -> None:
+    variance = np.linspace(1, 0.1, 48) ** 4
+    dealt = _dealt(variance, m)
+    np.testing.assert_array_equal(np.sort(dealt), np.arange(48))
+    products = np.log(variance[dealt]).reshape(m, 48 // m).sum(axis=1)
+    neighbours = np.log(variance).reshape(m, 48 // m).sum(axis=1)
+    assert np.ptp(products) <= np.ptp(neighbours) / (5 if 1 < m < 48 else 1)
+
+
+def loss(spec: str, x: np.ndarray) -> float:
+    """Mean squared error of the second half of x, fitted on the first."""
+    half = len(x) // 2
+    codec = Codec(spec).fit(x[:half])
+    return float(((codec.transform(x[half:]) - x[half:]) ** 2).sum(axis=1).mean())
+
+
+def test_opq_makes_pq_lose_less() -> None:
+    rng = np.random.default_rng(1)
+    mixed = np.linspace(2, 0.1, 16)[:, None] * np.linalg.qr(rng.standard_normal((16, 16)))[0]
+    x = (rng.standard_normal((6000, 16)) @ mixed + 3).astype(np.float32)
+    assert loss("OPQ4,PQ4x4", x) < 0.85 * loss("PQ4x4", x)
+
+
+def test_opq_finds_what_variances_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    x = (rng.standard_normal((12000, 16)) ** 3 @ np.linalg.qr(rng.standard_normal((16, 16)))[0]).astype(
+        np.float32
+    )
+    turned = loss("OPQ4,PQ4x8", x)
+    monkeypatch.setattr("embcodec.codecs.pq._OPQ_ROUNDS", 0)
+    assert turned < 0.97 * loss("OPQ4,PQ4x8", x)
+
+
+def test_opq_takes_few_rows_and_constant_dimensions(rows: np.ndarray) -> None:
+    for n in (1, 20, 40, 150):
+        x = rows[:n].copy()
+        x[:, 3] = 7
+        rotation = fit_transform_stage("OPQ6", x).tensors()["rotation"]
+        close(rotation @ rotation.T, np.eye(48))
 
 
 # sparse

@@ -176,3 +176,29 @@ def test_hadamard_rotation_three_times_equals_faiss(d):
     for signs in (theirs.signs1, theirs.signs2, theirs.signs3):
         y = hadamard_rotate(y, faiss.vector_to_array(signs))
     np.testing.assert_allclose(y, theirs.apply(x), atol=3e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [1, 2])
+def test_recall_of_rabitq_is_at_least_that_of_faiss_in_fewer_bytes(sample, exact_ids, bits):
+    ours = [recall_of_ours(sample, exact_ids, f"RaBitQ{bits}", seed) for seed in SEEDS]
+    theirs = []
+    for seed in SEEDS:
+        rotation = faiss.RandomRotationMatrix(384, 384)
+        rotation.init(seed + 1)
+        index = faiss.IndexRaBitQ(384, faiss.METRIC_INNER_PRODUCT, bits)
+        index.qb = 0  # queries as they are
+        index.train(rotation.apply(sample.base))
+        index.add(rotation.apply(sample.base))
+        theirs.append(recall_at_k(index.search(rotation.apply(sample.queries), K)[1], exact_ids))
+    assert 48 * bits + 3 < index.code_size
+    assert np.mean(ours) >= np.mean(theirs)
+
+
+@pytest.mark.slow
+def test_recall_of_opq_is_at_least_that_of_faiss(sample, exact_ids):
+    matrix = faiss.OPQMatrix(384, 48)
+    matrix.niter, matrix.pq = 10, faiss.ProductQuantizer(384, 48, 4)
+    matrix.pq.cp.min_points_per_centroid = 1
+    index = faiss.IndexPreTransform(matrix, faiss.IndexPQ(384, 48, 4, faiss.METRIC_INNER_PRODUCT))
+    assert recall_of_ours(sample, exact_ids, "OPQ48,PQ48x4") >= recall_of_faiss(sample, exact_ids, index)

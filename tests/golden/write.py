@@ -50,6 +50,7 @@ SPECS = (
     "MRL7,HR,SQ8",
     "RR,SQ4",
     "JL8,SQ8",
+    "OPQ6,PQ6x4",
     "Center,Norm,PCA12,PQ3x4",
 )
 
