@@ -23,6 +23,7 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt") &&
          __builtin_cpu_supports("f16c");
 }
+#if !defined(EMB_NO_AVX512)
 bool has_avx512() {
 #if defined(EMB_EMULATED)
   return has_avx2();
@@ -41,13 +42,16 @@ bool has_avx512_icl() {
 #endif
 }
 #endif
+#endif
 
 std::vector<Level> build_ladder() {
   std::vector<Level> ladder = {{"scalar", &scalar::kernels, true}};
 #if defined(__x86_64__)
   ladder.push_back({"avx2", &avx2::kernels, has_avx2()});
+#if !defined(EMB_NO_AVX512)
   ladder.push_back({"avx512", &avx512::kernels, has_avx512()});
   ladder.push_back({"avx512_icl", &avx512_icl::kernels, has_avx512_icl()});
+#endif
 #elif defined(__aarch64__)
   ladder.push_back({"neon", &neon::kernels, true});
 #endif
@@ -73,7 +77,13 @@ int find_level(const std::string& name) {
 
 int first_level() {
   const char* forced = std::getenv("EMBCODEC_ISA");
-  if (forced && *forced) return find_level(forced);
+  if (forced && *forced) {
+    try {
+      return find_level(forced);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(std::string("EMBCODEC_ISA: ") + error.what());
+    }
+  }
   const auto& ladder = levels();
   int best = 0;
   for (size_t i = 0; i < ladder.size(); ++i)

@@ -5,14 +5,17 @@
 namespace embcodec {
 namespace {
 
+using Factors = std::optional<F32>;
+
 // The parameters as the kernels want them, and the memory of what is derived.
 struct Trellis {
-  Trellis(const I8& codebooks, const F32& step, const U8& rates) {
-    p = {codebooks.data(), step.data(), nullptr, nullptr, rates.data(), step.size(), 0, 0, 0};
-    while (p.coded < p.d && p.rates[p.coded]) ++p.coded;
-    for (int64_t j = 0; j < p.coded; j += p.rates[j] == 1 ? 2 : 1)
-      if (j > 0) p.last_window += trellis_shift(p.rates[j]);
-    p.bytes = (p.last_window + 8 + 7) / 8;
+  Trellis(const I8& codebooks, const F32& step, const U8& rates, const Factors& factors = {}) : p() {
+    p.codebooks = codebooks.data();
+    p.step = step.data();
+    p.rates = rates.data();
+    p.factors = factors ? factors->data() : nullptr;
+    p.d = step.size();
+    trellis_plan(p);
     inverse.resize(static_cast<size_t>(p.d));
     std::transform(p.step, p.step + p.d, inverse.begin(), [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
     p.inverse = inverse.data();
@@ -32,32 +35,31 @@ void trellis_encode(const py::array& x, int dtype, const I8& codebooks, const F3
               [&](Range r, float* scratch) { return kernels.trellis_encode(rows, trellis.p, out, r, scratch); });
 }
 
-void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, F32 x, int threads,
-                    int isa) {
+void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates,
+                    const Factors& factors, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
-  const Trellis trellis(codebooks, step, rates);
+  const Trellis trellis(codebooks, step, rates, factors);
   float* out = x.mutable_data();
-  decode_rows(from.n, threads, 0,
+  decode_rows(from.n, threads, levels_scratch(trellis.p.d),
               [&](Range r, float* scratch) { kernels.trellis_decode(from, trellis.p, out, r, scratch); });
 }
 
 void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
-                  int k, int metric, const Mask& mask, const std::optional<F32>& factor,
-                  const std::optional<F32>& centroids, const std::optional<I32>& centroid, F32 scores, I64 ids,
-                  int threads, int isa) {
+                  int k, int metric, const Mask& mask, const Factors& factors, const std::optional<F32>& centroids,
+                  const std::optional<I32>& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
-  const Trellis trellis(codebooks, step, rates);
-  const int64_t d = trellis.p.d, stride = padded16(d);
-  std::vector<float> padded(static_cast<size_t>(centroids ? centroids->shape(0) * stride : 0));
-  for (int64_t c = 0; centroids && c < centroids->shape(0); ++c)
+  const Trellis trellis(codebooks, step, rates, factors);
+  const int64_t d = trellis.p.d, stride = padded16(d), count = centroids ? centroids->shape(0) : 0;
+  std::vector<float> padded(static_cast<size_t>(count * stride));
+  for (int64_t c = 0; c < count; ++c)
     std::copy(centroids->data() + c * d, centroids->data() + (c + 1) * d, padded.data() + c * stride);
-  const TrellisExtras extras = {factor ? factor->data() : nullptr, centroids ? padded.data() : nullptr,
-                                centroid ? centroid->data() : nullptr};
-  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(d),
+  const Coarse coarse = {count ? padded.data() : nullptr, centroid ? centroid->data() : nullptr, count};
+  topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            int_scan_scratch(d, queries.shape(0), count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              kernels.trellis_topk(from, trellis.p, extras, scan, rows, part, scratch);
+              kernels.trellis_topk(from, trellis.p, coarse, scan, rows, part, scratch);
               return kAllFinite;
             });
 }

@@ -75,11 +75,12 @@ struct SparseOut {
   bool wide;
 };
 
-// What a trellis scan adds to a decoded row: a factor on it, a coarse centroid to it. Null: neither.
-struct TrellisExtras {
-  const float* factor;      // (n,)
-  const float* centroids;   // (centroids, padded d)
-  const int32_t* centroid;  // (n,)
+// Centroids that a scan adds to decoded rows; none where count is 0.
+struct Coarse {
+  const float* centroids;   // (count, padded d)
+  const int32_t* centroid;  // (n,); null: the first for every row
+  int64_t count;
+  EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
 };
 
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with
@@ -121,7 +122,7 @@ struct Kernels {
                          float* scratch);  // of bad indices
   int64_t (*trellis_encode)(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch);
   void (*trellis_decode)(const Codes& codes, const TrellisParams& p, float* out, Range r, float* scratch);
-  void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
+  void (*trellis_topk)(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan, Range rows,
                        Range queries, float* scratch);
   float (*dot)(const float* a, const float* b, int64_t padded);  // the contract's dot16, for norms of queries
 };
@@ -168,6 +169,26 @@ static constexpr int64_t sparse_topk_scratch(int64_t d) { return 16 * d; }
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
 static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
+}
+
+constexpr int64_t kReadBeyond = 64;  // bytes that the cutting of windows may read beyond a row of codes
+constexpr int kIntBlock = 32;        // rows of levels that wait in L1 for all queries
+// Bytes from one row of levels to the next: room for a vector of pairs too many.
+static constexpr int64_t levels_stride(int64_t d) { return (d + 127 + 63) / 64 * 64; }
+// Levels of a block of rows, and copies of the codes of those behind which a read might leave the codes.
+static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * levels_stride(d) / 4; }
+// Queries that a scan in integers takes at a time: their products with the centroids should stay in the cache.
+static constexpr int64_t int_scan_queries(int64_t queries, int64_t centroids) {
+  const int64_t fit = (int64_t{1} << 20) / (centroids > 1024 ? centroids : 1024);
+  const int64_t most = fit < 16 ? 16 : fit;
+  return queries < most ? queries : most;
+}
+static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
+  const int64_t count = int_scan_queries(queries, centroids);
+  const int64_t integers = levels_scratch(d) + kIntBlock * padded16(d) + padded16(d) +
+                           count * levels_stride(d) * 3 / 4 + count * (6 + centroids) + 9 * 16;
+  const int64_t floats = levels_scratch(d) + scan_scratch(d);
+  return integers > floats ? integers : floats;
 }
 
 }  // namespace embcodec

@@ -2,19 +2,15 @@
 // encoder is Viterbi's algorithm over 256 states, 16 of them to a vector.
 #pragma once
 #include "../row/trellis.h"
-#include "scan.inl.h"
+#include "int_scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
 namespace {
 
-// The encoder numbers a state by its window with the bits reversed. The 2^shift states that can go before state s then
-// are (s >> shift) + b * groups, groups = 256 >> shift: whole vectors apart, and the same for 2^shift neighbours.
-EMB_OP int reversed8(int window) {
-  int number = 0;
-  for (int bit = 0; bit < 8; ++bit) number |= (window >> bit & 1) << (7 - bit);
-  return number;
-}
+// A state is a window. The encoder goes from the last component to the first: the 2^shift windows that can follow
+// window w are (w >> shift) + b * groups, groups = 256 >> shift: whole vectors apart, and the same for 2^shift
+// neighbours.
 
 // least[t]: the least cost among states t + b * groups; choice[t]: the first b that has it.
 EMB_OP void trellis_least(const float* cost, int shift, float* least, uint8_t* choice) {
@@ -61,7 +57,7 @@ EMB_OP void trellis_extend(const float* least, int shift, bool pair, const float
 // An encoder's scratch memory, trellis_scratch(d) floats.
 struct TrellisWork {
   float* row;       // components in units of their step
-  float* levels;    // the codebooks as float32, in the order of the states' numbers
+  float* levels;    // the codebooks as float32, a level for each window
   float* cost;      // of each state
   float* least;     // of each group of predecessors
   uint8_t* choice;  // 256 a step
@@ -75,8 +71,9 @@ inline TrellisWork trellis_work(const TrellisParams& p, float* scratch) {
   w.least = w.cost + kTrellisStates;
   w.choice = reinterpret_cast<uint8_t*>(w.least + kTrellisStates);
   for (int book = 0; book < kTrellisBooks; ++book)
-    for (int window = 0; window < kTrellisStates; ++window)
-      w.levels[book * kTrellisStates + reversed8(window)] = p.codebooks[book * kTrellisStates + window];
+    for (uint32_t window = 0; window < kTrellisStates; ++window)
+      w.levels[book * kTrellisStates + static_cast<int>(window)] =
+          static_cast<float>(trellis_level(p.codebooks + book * kTrellisLevels, window));
   return w;
 }
 
@@ -87,18 +84,15 @@ EMB_OP int lowest_state(const float* cost) {
   return best;
 }
 
-// From the last state back to the first, each window into its place of the bit string, which was zeroed.
+// From the first window to the last, the bits that each adds to the row's string.
 inline void trellis_trace(const TrellisParams& p, const TrellisWork& w, int state, uint8_t* out) {
-  int64_t at = p.last_window;
-  for (int64_t j = p.coded; j > 0;) {
-    j -= p.rates[j - 1] == 1 ? 2 : 1;
-    const uint32_t bits = static_cast<uint32_t>(reversed8(state)) << (at % 8);
-    out[at / 8] |= static_cast<uint8_t>(bits);
-    if (at % 8) out[at / 8 + 1] |= static_cast<uint8_t>(bits >> 8);
-    if (j == 0) break;
+  uint64_t bits = 0;
+  int held = 0;
+  for (int64_t j = 0; j < p.coded; j += p.rates[j] == 1 ? 2 : 1) {
     const int shift = trellis_shift(p.rates[j]), group = state >> shift;
+    bits |= static_cast<uint64_t>(state & ((1 << shift) - 1)) << held;
+    for (held += shift; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
     state = group + w.choice[j * kTrellisStates + group] * (kTrellisStates >> shift);
-    at -= shift;
   }
 }
 
@@ -109,37 +103,134 @@ int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, Rang
     if (!row) return i;
     float* scaled = w.row + padded16(p.d);
     for (int64_t j = 0; j < p.coded; ++j) scaled[j] = row[j] * p.inverse[j];
-    for (int t = 0; t < kTrellisStates; ++t) w.least[t] = 0.0f;  // any window may come first
-    for (int64_t j = 0; j < p.coded;) {
-      const int rate = p.rates[j], shift = trellis_shift(rate);
-      const float* levels = w.levels + kTrellisStates * trellis_book(rate);
-      if (j > 0) trellis_least(w.cost, shift, w.least, w.choice + j * kTrellisStates);
-      trellis_extend(w.least, shift, rate == 1, levels, scaled + j, p.weight + j, w.cost);
-      j += rate == 1 ? 2 : 1;
+    for (int s = 1; s < kTrellisStates; ++s) w.cost[s] = __builtin_inff();
+    w.cost[0] = 0.0f;  // nothing but zeros beyond the string
+    for (int64_t j = p.coded; j > 0;) {
+      const int rate = p.rates[j - 1], shift = trellis_shift(rate);
+      j -= rate == 1 ? 2 : 1;
+      trellis_least(w.cost, shift, w.least, w.choice + j * kTrellisStates);
+      trellis_extend(w.least, shift, rate == 1, w.levels + kTrellisStates * trellis_book(rate), scaled + j,
+                     p.weight + j, w.cost);
     }
-    uint8_t* to = out.data + i * out.stride;
-    for (int64_t b = 0; b < p.bytes; ++b) to[b] = 0;
-    trellis_trace(p, w, lowest_state(w.cost), to);
+    trellis_trace(p, w, lowest_state(w.cost), out.data + i * out.stride);
   }
   return kAllFinite;
 }
 
-void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Range r, float*) {
-  for (int64_t i = r.begin; i < r.end; ++i) trellis_decode_row(codes.data + i * codes.stride, p, out + i * p.d);
+// -- decode
+
+// The levels of one segment of `count` rows, whose bit strings end at `bytes`. Up to a vector too many are written: the
+// next segment's come over them.
+template <int SHIFT>
+EMB_OP void segment_levels(const TrellisParams& p, const TrellisSegment& s, const uint8_t* const* rows, int count,
+                           int8_t* out, int64_t stride) {
+  const LevelBook book = load_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
+  for (int r = 0; r < count; ++r) {
+    const uint8_t* from = rows[r] + s.byte;
+    int8_t* to = out + r * stride + s.begin;
+    for (int64_t j = 0; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
+      store_levels(to + j, look_up(book, cut_windows<SHIFT>(from, rows[r] + p.bytes - from)));
+  }
 }
 
-void trellis_topk(const Codes& codes, const TrellisParams& p, const TrellisExtras& e, const Scan& scan, Range rows,
+// ... and of the one at half a bit, a window for two components.
+EMB_OP void pair_levels(const TrellisParams& p, const TrellisSegment& s, const uint8_t* const* rows, int count,
+                        int8_t* out, int64_t stride) {
+  const LevelBook first = load_book(p.codebooks), second = load_book(p.codebooks + kTrellisLevels);
+  for (int r = 0; r < count; ++r) {
+    const uint8_t* from = rows[r] + s.byte;
+    int8_t* to = out + r * stride + s.begin;
+    for (int64_t j = 0; j < s.count; j += 2 * kWindows, from += kWindows / 8) {
+      const windows w = cut_windows<1>(from, rows[r] + p.bytes - from);
+      store_pairs(to + j, look_up(first, w), look_up(second, w));
+    }
+  }
+}
+
+// The levels of `count` rows, `stride` apart; beyond the coded ones of a row is what nobody may use.
+inline void trellis_levels(const TrellisParams& p, const uint8_t* const* rows, int count, int8_t* out, int64_t stride) {
+  for (int i = 0; i < p.segments; ++i) {
+    const TrellisSegment& s = p.segment[i];
+    switch (s.rate) {
+      case 1:
+        pair_levels(p, s, rows, count, out, stride);
+        break;
+      case 2:
+        segment_levels<1>(p, s, rows, count, out, stride);
+        break;
+      case 4:
+        segment_levels<2>(p, s, rows, count, out, stride);
+        break;
+      case 6:
+        segment_levels<3>(p, s, rows, count, out, stride);
+        break;
+      case 8:
+        segment_levels<4>(p, s, rows, count, out, stride);
+        break;
+      case 10:
+        segment_levels<5>(p, s, rows, count, out, stride);
+        break;
+      default:
+        segment_levels<6>(p, s, rows, count, out, stride);
+    }
+  }
+}
+
+// Levels times their steps and the factor; 0 for what is not coded.
+EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float factor, float* out, int64_t size) {
+  for (int64_t j = 0; j < p.coded; j += 16)
+    store(out + j, mul(mul(to_f32(load_i8(row + j)), load(p.step + j)), splat(factor)));
+  for (int64_t j = p.coded; j < size; ++j) out[j] = 0.0f;
+}
+
+EMB_OP float trellis_factor(const TrellisParams& p, const uint8_t* row) {
+  return p.factors ? p.factors[row[p.bytes]] : 1.0f;
+}
+
+// The levels and factors of rows `ids`. `levels`: levels_scratch(d).
+EMB_OP void trellis_block(const Codes& codes, const TrellisParams& p, const int64_t* ids, int count, int8_t* levels,
+                          float* factors) {
+  const int64_t stride = levels_stride(p.d);
+  const uint8_t* rows[kIntBlock];
+  for (int n = 0; n < count; ++n) {
+    rows[n] = codes.data + ids[n] * codes.stride;
+    factors[n] = trellis_factor(p, rows[n]);
+    if ((codes.n - 1 - ids[n]) * codes.stride >= kReadBeyond) continue;
+    uint8_t* copy = reinterpret_cast<uint8_t*>(levels) + (kIntBlock + n) * stride;
+    __builtin_memcpy(copy, rows[n], static_cast<size_t>(p.bytes));
+    rows[n] = copy;
+  }
+  trellis_levels(p, rows, count, levels, stride);
+}
+
+void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Range r, float* scratch) {
+  int8_t* levels = reinterpret_cast<int8_t*>(scratch);
+  for (int64_t i = r.begin; i < r.end; i += kIntBlock) {
+    int64_t ids[kIntBlock];
+    float factors[kIntBlock];
+    const int count = r.end - i < kIntBlock ? static_cast<int>(r.end - i) : kIntBlock;
+    for (int n = 0; n < count; ++n) ids[n] = i + n;
+    trellis_block(codes, p, ids, count, levels, factors);
+    for (int n = 0; n < count; ++n)
+      trellis_values(p, levels + n * levels_stride(p.d), factors[n], out + (i + n) * p.d, p.d);
+  }
+}
+
+// -- scan
+
+void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan, Range rows,
                   Range queries, float* scratch) {
   const int64_t stride = scan.queries.stride;
-  scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
-    trellis_decode_row(codes.data + row * codes.stride, p, buffer);
-    for (int64_t j = p.d; j < stride; ++j) buffer[j] = 0.0f;
-    for (int64_t j = 0; e.factor && j < p.coded; j += 16)
-      store(buffer + j, mul(load(buffer + j), splat(e.factor[row])));
-    for (int64_t j = 0; e.centroids && j < stride; j += 16)
-      store(buffer + j, add(load(buffer + j), load(e.centroids + e.centroid[row] * stride + j)));
-    return static_cast<const float*>(buffer);
-  });
+  const auto levels_of = [&](const int64_t* ids, int count, int8_t* levels, float* factors) {
+    trellis_block(codes, p, ids, count, levels, factors);
+  };
+  const auto values_of = [&](int64_t row, const int8_t* levels, float factor, float* out) {
+    trellis_values(p, levels, factor, out, stride);
+    if (!coarse.centroids) return;
+    const float* centroid = coarse.centroids + coarse.of(row) * stride;
+    for (int64_t j = 0; j < stride; j += 16) store(out + j, add(load(out + j), load(centroid + j)));
+  };
+  scan_levels({p.step, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }
 
 }  // namespace

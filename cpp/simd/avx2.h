@@ -101,6 +101,10 @@ EMB_OP __m128i narrow_u8(i32x16 a) {
   return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+EMB_OP i32x16 load_i8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes))};
+}
 EMB_OP void store_u8(uint8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_u8(a)); }
 // Pairs of bytes (e, o) to e + 16*o: maddubs multiplies by (1, 16) and adds, giving 8 words, packed to 8 bytes.
 EMB_OP void store_u4(uint8_t* p, i32x16 a) {
@@ -224,3 +228,5 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
+
+#include "bytes_avx2.h"

@@ -83,6 +83,9 @@ EMB_OP f32x16 to_f32(i32x16 a) { return join_ps(_mm256_cvtepi32_ps(lower(a)), _m
 EMB_OP i32x16 widen_u8(__m128i bytes) {
   return join(_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes)));
 }
+EMB_OP i32x16 widen_i8(__m128i bytes) {
+  return join(_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)));
+}
 EMB_OP __m128i narrow_u8(i32x16 a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lower(a), upper(a)), 0xd8);
   return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
@@ -112,6 +115,7 @@ EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
 EMB_OP i32x16 round_to_i32(f32x16 a) { return _mm512_cvtps_epi32(a); }
 EMB_OP f32x16 to_f32(i32x16 a) { return _mm512_cvtepi32_ps(a); }
 EMB_OP i32x16 widen_u8(__m128i bytes) { return _mm512_cvtepu8_epi32(bytes); }
+EMB_OP i32x16 widen_i8(__m128i bytes) { return _mm512_cvtepi8_epi32(bytes); }
 EMB_OP __m128i narrow_u8(i32x16 a) { return _mm512_cvtepi32_epi8(a); }
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -130,6 +134,7 @@ EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
 #endif
 
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+EMB_OP i32x16 load_i8(const int8_t* p) { return widen_i8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 EMB_OP void store_u8(uint8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_u8(a)); }
 // Pairs of bytes (e, o) to e + 16*o: maddubs multiplies by (1, 16) and adds, giving 8 words, packed to 8 bytes.
 EMB_OP void store_u4(uint8_t* p, i32x16 a) {
@@ -225,3 +230,9 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
+
+#if defined(EMB_VNNI)
+#include "bytes_icl.h"
+#else
+#include "bytes_avx2.h"
+#endif

@@ -92,6 +92,12 @@ EMB_OP uint8x16_t narrow_u8(i32x16 a) {
   return vcombine_u8(vqmovn_u16(lo), vqmovn_u16(hi));
 }
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(vld1q_u8(p)); }
+EMB_OP i32x16 load_i8(const int8_t* p) {
+  const int8x16_t a = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(a)), high = vmovl_s8(vget_high_s8(a));
+  return {{vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)), vmovl_s16(vget_low_s16(high)),
+           vmovl_s16(vget_high_s16(high))}};
+}
 EMB_OP void store_u8(uint8_t* p, i32x16 a) { vst1q_u8(p, narrow_u8(a)); }
 // Bytes (e, o) seen as a word are e + 256*o: e | o << 4 is the word or-ed with itself shifted right by 4, low byte.
 EMB_OP void store_u4(uint8_t* p, i32x16 a) {
@@ -209,3 +215,5 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
+
+#include "bytes_neon.h"

@@ -104,6 +104,11 @@ EMB_OP i32x16 load_u8(const uint8_t* p) {
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i];
   return r;
 }
+EMB_OP i32x16 load_i8(const int8_t* p) {
+  i32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i];
+  return r;
+}
 EMB_OP void store_u8(uint8_t* p, i32x16 a) {  // lanes are 0..255
   for (int i = 0; i < 16; ++i) p[i] = static_cast<uint8_t>(a.v[i / 4][i % 4]);
 }
@@ -213,3 +218,5 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
+
+#include "bytes_scalar.h"

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from embcodec import kernels
 from embcodec._errors import BackendUnavailableError
-from embcodec._threads import get_num_threads, set_num_threads
+from embcodec._threads import available_isa, get_isa, get_num_threads, set_isa, set_num_threads
 from embcodec.codecs import Codec, load
 
 try:
@@ -25,8 +25,11 @@ __all__ = [
     "BackendUnavailableError",
     "Codec",
     "__version__",
+    "available_isa",
+    "get_isa",
     "get_num_threads",
     "kernels",
     "load",
+    "set_isa",
     "set_num_threads",
 ]

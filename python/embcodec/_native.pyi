@@ -234,7 +234,7 @@ def sparse_topk(
     /,
 ) -> None: ...
 
-# trellis: codebooks int8 (8, 256); step, weight float32 (d,); rates uint8 (d,); factor float32 (n,),
+# trellis: codebooks int8 (8, 128); step, weight float32 (d,); rates uint8 (d,); factors float32 (256,),
 # centroids float32 (c, d) and centroid int32 (n,), or None
 def trellis_encode(
     x: _Any,
@@ -249,7 +249,15 @@ def trellis_encode(
     /,
 ) -> None: ...
 def trellis_decode(
-    codes: _U8, codebooks: _I8, step: _F32, rates: _U8, x_out: _F32, threads: int, isa: int, /
+    codes: _U8,
+    codebooks: _I8,
+    step: _F32,
+    rates: _U8,
+    factors: _F32 | None,
+    x_out: _F32,
+    threads: int,
+    isa: int,
+    /,
 ) -> None: ...
 def trellis_topk(
     codes: _U8,
@@ -260,7 +268,7 @@ def trellis_topk(
     k: int,
     metric: int,
     mask: _U8 | None,
-    factor: _F32 | None,
+    factors: _F32 | None,
     centroids: _F32 | None,
     centroid: _I32 | None,
     scores_out: _F32,

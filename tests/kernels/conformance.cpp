@@ -177,33 +177,46 @@ void sparse_family(Results& out, const Kernels& k, const Case& c) {
   }
 }
 
+// With factors or without; with centroids or without.
 void trellis_family(Results& out, const Kernels& k, Case c) {
   if (c.d < kTrellisUnit) return;
-  Exact<int8_t> books(kTrellisBooks * kTrellisStates);
-  for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(c.rng());
+  Exact<int8_t> books(kTrellisBooks * kTrellisLevels);
+  for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(c.rng() % 255) - 127;
   const Exact<float> step = c.floats(c.d, 0.01f, 0.05f), weight = c.floats(c.d, 0, 1);
-  const Exact<float> factor = c.floats(c.n, 0.5f, 2), inverse(c.d);
+  const Exact<float> factors = c.floats(256, 0.5f, 2), inverse(c.d), centroids = c.floats(3 * padded16(c.d), -1, 1);
   const Exact<uint8_t> rates(c.d);
   constexpr uint8_t falling[] = {12, 10, 8, 6, 4, 2, 1, 0};
-  TrellisParams p = {books.get(), step.get(), inverse.get(), weight.get(), rates.get(), c.d, 0, 0, 0};
   const int64_t units = c.d / kTrellisUnit;
   for (int64_t j = 0; j < c.d; ++j) {
     inverse[j] = 1 / step[j];
-    rates[j] = j < units * kTrellisUnit ? falling[std::min<int64_t>(7, j / kTrellisUnit * 7 / units)] : 0;
-    p.coded += rates[j] > 0;
+    rates[j] = j < units * kTrellisUnit ? falling[std::min<int64_t>(7, j / kTrellisUnit * 8 / units)] : 0;
   }
-  for (int64_t j = 0; j < p.coded; j += rates[j] == 1 ? 2 : 1) p.last_window += j ? trellis_shift(rates[j]) : 0;
-  p.bytes = (p.last_window + 15) / 8;
-  const Exact<uint8_t> codes(c.n * p.bytes);
-  const Exact<float> y(c.n * c.d), scratch(trellis_scratch(c.d));
+  for (int64_t i = 0; i < 3; ++i)
+    for (int64_t j = c.d; j < padded16(c.d); ++j) centroids[i * padded16(c.d) + j] = 0;
+  const Exact<int32_t> centroid(c.n);
+  for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(i % 3);
+  TrellisParams p = {};
+  p.codebooks = books.get();
+  p.step = step.get();
+  p.inverse = inverse.get();
+  p.weight = weight.get();
+  p.rates = rates.get();
+  p.d = c.d;
+  trellis_plan(p);
+  const Exact<uint8_t> codes(c.n * p.bytes), with_factor = c.random_bytes(c.n * (p.bytes + 1));
+  const Exact<float> y(c.n * c.d), scratch(trellis_scratch(c.d)), levels(levels_scratch(c.d));
   k.trellis_encode(c.rows(), p, {codes.get(), p.bytes}, {0, c.n}, scratch.get());
   out.add("trellis_encode", codes);
-  const Codes from = {codes.get(), c.n, p.bytes};
-  k.trellis_decode(from, p, y.get(), {0, c.n}, nullptr);
-  out.add("trellis_decode", y);
-  add_scan(out, "trellis_topk", k, c, scan_scratch(c.d), [&](const Scan& s, Range rows, Range part, float* m) {
-    k.trellis_topk(from, p, {factor.get(), nullptr, nullptr}, s, rows, part, m);
-  });
+  for (const bool extras : {false, true}) {
+    p.factors = extras ? factors.get() : nullptr;
+    const Codes from = extras ? Codes{with_factor.get(), c.n, p.bytes + 1} : Codes{codes.get(), c.n, p.bytes};
+    k.trellis_decode(from, p, y.get(), {0, c.n}, levels.get());
+    out.add("trellis_decode", y);
+    const Coarse coarse = extras ? Coarse{centroids.get(), centroid.get(), 3} : Coarse{nullptr, nullptr, 0};
+    add_scan(
+        out, "trellis_topk", k, c, int_scan_scratch(c.d, 3, coarse.count),
+        [&](const Scan& s, Range rows, Range part, float* m) { k.trellis_topk(from, p, coarse, s, rows, part, m); });
+  }
 }
 
 Results run_all(const Kernels& k, int64_t n, int64_t d, const char* kind) {

@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode, trellis_topk
-from embcodec.reference.trellis import RATES, UNIT
+from embcodec.reference.trellis import LEVELS, RATES, UNIT, windows
 from embcodec.reference.trellis import code_size as stream_size
 
 from .base import Coarse, Coder, Tensor
@@ -20,7 +20,7 @@ from .scan import Hits
 from .spec import register
 
 # Mean squared error of a unit Gaussian at each rate, as scripts/make_trellis_books.py prints it.
-_DISTORTION = {0: 1.0, 1: 0.52355, 2: 0.27667, 4: 0.0769, 6: 0.02204, 8: 0.00675, 10: 0.00206, 12: 0.00074}
+_DISTORTION = {0: 1.0, 1: 0.54169, 2: 0.28834, 4: 0.0803, 6: 0.02275, 8: 0.00652, 10: 0.00205, 12: 0.00074}
 _FIT_ROWS = 6144  # rows that refine the codebooks; more move the levels by less than int8 resolves
 _REFINEMENTS = 3
 _PRIOR = 32  # samples for which a level of the Gaussian book counts
@@ -34,7 +34,7 @@ class TCQ(Coder):
     The components are ordered by weighted energy and get 0 to 6 bits each, so that the weighted distortion is
     least for the budget (reverse water-filling); a window of 8 bits moving along the row's bit string chooses
     among 256 levels. A component's weight is the square root of what queries put there. Where it raises the
-    recall of held-out queries, 2 of the bytes go to a float16 factor that makes inner products unbiased.
+    recall of held-out queries, one of the bytes chooses a factor that makes inner products unbiased.
     """
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
@@ -44,8 +44,9 @@ class TCQ(Coder):
     step: F32  # (d,)
     weight: F32  # (d,)
     rates: U8  # (d,) half bits
-    codebooks: np.typing.NDArray[np.int8]  # (8, 256)
-    factored: U8  # (1,) whether a factor stands behind the bits
+    codebooks: np.typing.NDArray[np.int8]  # (8, 128)
+    factored: U8  # (1,) whether the byte of a factor stands behind the bits
+    factors: F32  # (256,) ascending
 
     def __init__(self, text: str, size: str | None, bits: str | None) -> None:
         super().__init__(text)
@@ -56,11 +57,11 @@ class TCQ(Coder):
 
     def code_size(self, d: int) -> int:
         size = self.size or -int(-d * self.bits // 8)
-        least, most = -(-d // 32), 6 * d // 8 + 4
+        most = d // UNIT * max(RATES) + 1
         if d < UNIT:
             raise ValueError(f"{self.text} needs at least {UNIT} dimensions, got {d}")
-        if not max(2, least) <= size <= most:
-            raise ValueError(f"{self.text} must be {max(2, least)}B to {most}B for {d} dimensions")
+        if not 2 <= size <= most:
+            raise ValueError(f"{self.text} must be 2B to {most}B for {d} dimensions")
         return size
 
     def layout(self, d: int) -> dict[str, Tensor]:
@@ -71,8 +72,9 @@ class TCQ(Coder):
             "step": Tensor((d,), low=0),
             "weight": Tensor((d,), low=0),
             "rates": Tensor((d,), "uint8", high=max(RATES)),
-            "codebooks": Tensor((8, 256), "int8"),
+            "codebooks": Tensor((8, LEVELS), "int8", low=-127),
             "factored": Tensor((1,), "uint8", high=1),
+            "factors": Tensor((256,), low=0),
         }
 
     # -- fit
@@ -105,7 +107,8 @@ class TCQ(Coder):
         asked = x[rng.choice(len(x), _TRIAL_QUERIES, replace=False)] if queries is None else queries
         asked = asked[:_TRIAL_QUERIES]
         without = self._recall(x, asked)
-        self.__dict__.update(self._fitted(z, size - 2, weight, spread, 1))
+        self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
+        self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
         if self._recall(x, asked) <= without:
             self.__dict__.update(plain)
 
@@ -118,7 +121,15 @@ class TCQ(Coder):
         error = (weight * step.astype(np.float64) ** 2).astype(np.float32)
         error /= max(float(error.max()), 1e-30)  # only the ratios count; far from float32's limits
         flag = np.array([factored], np.uint8)
-        return {"rates": rates, "codebooks": books, "step": step, "weight": error, "factored": flag}
+        factors = np.ones(256, np.float32)
+        return {
+            "rates": rates,
+            "codebooks": books,
+            "step": step,
+            "weight": error,
+            "factored": flag,
+            "factors": factors,
+        }
 
     def _recall(self, x: F32, queries: F32) -> float:
         """Of the nearest rows by inner product, the share that the codes find too."""
@@ -132,39 +143,39 @@ class TCQ(Coder):
 
     # -- encode, decode, search
 
+    def _books(self) -> tuple[np.typing.NDArray[np.int8], F32, U8]:
+        return self.codebooks, self.step, self.rates
+
+    def _strings(self, z: F32) -> U8:
+        return trellis_encode(z, *self._books(), self.weight)
+
     def encode(self, x: Floats, out: U8) -> None:
         refuse_nonfinite(self.text, "x", x)
         z = project(to_float32(x), self.components.T, minus=self.mean)
-        size = stream_size(self.rates)
-        codes = trellis_encode(z, self.codebooks, self.step, self.rates, self.weight)
-        out[:, :size] = codes
-        out[:, size:] = 0
+        codes = self._strings(z)
+        out[:, : codes.shape[1]] = codes
+        out[:, codes.shape[1] :] = 0
         if self.factored[0]:
-            y = trellis_decode(codes, self.codebooks, self.step, self.rates)
-            out[:, -2:] = _factor(z, y).astype("<f2")[:, None].view(np.uint8)
+            factor = _factor(z, trellis_decode(codes, *self._books()))
+            out[:, codes.shape[1]] = np.searchsorted((self.factors[1:] + self.factors[:-1]) / 2, factor)
 
-    def _parts(self, codes: U8) -> tuple[U8, F32 | None]:
-        """The bit strings, and the factors if there are any."""
-        stream = codes[:, : stream_size(self.rates)]
-        if not self.factored[0]:
-            return stream, None
-        factor = np.ascontiguousarray(codes[:, -2:]).view("<f2")[:, 0].astype(np.float32)
-        return stream, np.nan_to_num(
-            factor, nan=0.0, posinf=0.0, neginf=0.0
-        )  # hostile codes decode to something
+    def _part(self, codes: U8) -> tuple[U8, F32 | None]:
+        """What the kernels read of the codes, and the factors if there are any."""
+        size = stream_size(self.rates)
+        if self.factored[0]:
+            return codes[:, : size + 1], self.factors
+        return codes[:, :size], None
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        stream, factor = self._parts(codes)
-        z = trellis_decode(stream, self.codebooks, self.step, self.rates)
-        if factor is not None:
-            z *= factor[:, None]
+        part, factors = self._part(codes)
+        z = trellis_decode(part, *self._books(), factors)
         return np.add(project(z, self.components), self.mean, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        zero = Coarse(np.zeros((1, self.d), np.float32), np.zeros(len(codes), np.int32))
-        return self.search_residual(codes, zero, queries, k, metric, mask, threads)
+        mean = project(self.mean[None], self.components.T)
+        return self._scan(codes, mean, None, queries, k, metric, mask, threads)
 
     def search_residual(
         self,
@@ -176,26 +187,40 @@ class TCQ(Coder):
         mask: Bools | None,
         threads: int | None,
     ) -> Hits:
+        centroids = project(coarse.centroids + self.mean, self.components.T)
+        return self._scan(codes, centroids, coarse.ids, queries, k, metric, mask, threads)
+
+    def _scan(
+        self,
+        codes: U8,
+        centroids: F32,
+        centroid: np.typing.NDArray[np.int32] | None,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
-        stream, factor = self._parts(codes)
+        part, factors = self._part(codes)
         return trellis_topk(
-            stream,
-            self.codebooks,
-            self.step,
-            self.rates,
+            part,
+            *self._books(),
             project(queries, self.components.T),
             k,
             metric=metric,
             mask=mask,
-            factor=factor,
-            centroids=project(coarse.centroids + self.mean, self.components.T),
-            centroid=coarse.ids,
+            factors=factors,
+            centroids=centroids,
+            centroid=centroid,
             threads=threads,
         )
 
     def from_tensors(self, d: int, tensors: object) -> None:
         super().from_tensors(d, tensors)  # type: ignore[arg-type]
-        _check_rates(self.rates, self.code_size(d) - 2 * int(self.factored[0]))
+        _check_rates(self.rates, self.code_size(d) - int(self.factored[0]))
+        if (np.diff(self.factors) < 0).any():
+            raise ValueError("tensor factors must not fall")
 
 
 def _check_rates(rates: U8, size: int) -> None:
@@ -209,19 +234,26 @@ def _factor(z: F32, y: F32) -> F32:
     """|z|^2 / z.y, by which the decoded y must grow for z.y to be right; 1 where y says nothing of z."""
     zz = np.einsum("ij,ij->i", z, z, dtype=np.float64)
     zy = np.einsum("ij,ij->i", z, y, dtype=np.float64)
-    factor = np.divide(zz, zy, out=np.ones_like(zz), where=zy > zz / 4)
-    return to_float32(factor)
+    return to_float32(np.divide(zz, zy, out=np.ones_like(zz), where=zy > zz / 4))
+
+
+def _factor_table(z: F32, y: F32) -> F32:
+    """256 factors in equal ratios, from the least to the largest of a sample."""
+    factor = _factor(z, y)
+    return np.geomspace(max(float(factor.min()), 1e-3), max(float(factor.max()), 1e-3), 256).astype(
+        np.float32
+    )
 
 
 def allocate(energy: F64, size: int) -> U8:
     """Half bits for each component, so that the sum of energy * distortion is least for `size` bytes.
 
     Dynamic programming over units of 16 components of falling energy, which take a whole number of bytes at
-    every rate. One byte opens the window.
+    every rate.
     """
     units = len(energy) // UNIT
     sums = energy[: units * UNIT].reshape(units, UNIT).sum(axis=1)
-    budget = size - 1
+    budget = size
     least = np.zeros(budget + 1)
     chosen = np.zeros((units, budget + 1), np.int64)
     for unit, total in enumerate(sums):
@@ -256,14 +288,22 @@ def _refined(scaled: F32, rates: U8, weight: F32) -> tuple[np.typing.NDArray[np.
         codes = trellis_encode(
             scaled, levels, step, rates, (weight / max(float(weight.max()), 1e-30)) * step**2
         )
-        names = np.tile(np.arange(-128, 128), (8, 1)).astype(np.int8)  # levels that tell the window
-        windows = trellis_decode(codes, names, np.ones(len(step), np.float32), rates).astype(np.int64) + 128
+        chosen = windows(codes, rates.tolist()).astype(np.int64)
         row = book[:coded] + (rates[:coded] == 1) * (np.arange(coded) % 2)
-        cells = (windows[:, :coded] + 256 * row).ravel()
-        count = np.bincount(cells, minlength=2048).reshape(8, 256)
-        total = np.bincount(cells, scaled[:, :coded].ravel(), minlength=2048).reshape(8, 256)
+        count, total = mirrored_sums(chosen + 256 * row, scaled[:, :coded])
         books = (total + _PRIOR * books) / (count + _PRIOR)
     return _quantized(books)
+
+
+def mirrored_sums(cells: np.typing.NDArray[np.int64], values: F32) -> tuple[F64, F64]:
+    """For each book and level, how many values chose it or its mirror image, and their sum; (8, 128) each.
+
+    A cell is 256 * book + window.
+    """
+    count = np.bincount(cells.ravel(), minlength=2048).reshape(8, 256).astype(np.float64)
+    total = np.bincount(cells.ravel(), values.ravel(), minlength=2048).reshape(8, 256).astype(np.float64)
+    upper = slice(None, LEVELS - 1, -1)
+    return count[:, :LEVELS] + count[:, upper], total[:, :LEVELS] - total[:, upper]
 
 
 def _quantized(books: F64) -> tuple[np.typing.NDArray[np.int8], F32]:

@@ -9,7 +9,7 @@ import numpy as np
 from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats
-from embcodec.reference.trellis import RATES, UNIT, code_size
+from embcodec.reference.trellis import LEVELS, RATES, UNIT, code_size
 
 I8 = np.typing.NDArray[np.int8]
 _INT8 = np.dtype(np.int8)
@@ -29,13 +29,15 @@ def trellis_encode(
     """The codes whose decoded rows have the least weighted squared error, found by Viterbi's algorithm.
 
     A window of 8 bits moves along a row's bit string, by the bits that a component is given; its value picks
-    one of 256 levels. Trellis-coded quantization is Marcellin and Fischer's ("Trellis coded quantization of
-    memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's (Tseng et al., 2024).
+    one of 256 levels. Behind the string lie zeros. Trellis-coded quantization is Marcellin and Fischer's
+    ("Trellis coded quantization of memoryless and Gauss-Markov sources", 1990), the bit-shift trellis QTIP's
+    (Tseng et al., 2024).
 
     Args:
         x: components (n, d) of float32, float16, bfloat16 or float64, d >= 16.
-        codebooks: int8 (8, 256): the levels of the first and the second of a pair of components that share a
-            bit, then those of 1, 2, 3, 4, 5 and 6 bits.
+        codebooks: int8 (8, 128), -127 to 127: the levels of the first and the second of a pair of components
+            that share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w above 127 stands for minus the
+            level of 255 - w.
         step: what a level is multiplied with, float (d,).
         rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over
             each 16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.
@@ -45,7 +47,7 @@ def trellis_encode(
         isa: instruction set, the default one if None.
 
     Returns:
-        Codes uint8 (n, code size); the code size is ceil((8 + the bits of all components but the first) / 8).
+        Codes uint8 (n, code size); the code size is the bits of all components / 8.
 
     Raises:
         TypeError: an array or dtype other than these.
@@ -67,6 +69,7 @@ def trellis_decode(
     codebooks: I8,
     step: F32,
     rates: U8,
+    factors: F32 | None = None,
     *,
     out: F32 | None = None,
     threads: int | None = None,
@@ -75,10 +78,11 @@ def trellis_decode(
     """The components that codes from `trellis_encode` stand for.
 
     Args:
-        codes: uint8 (n, code size).
-        codebooks: int8 (8, 256), as in `trellis_encode`.
+        codes: uint8 (n, code size), with factors (n, code size + 1).
+        codebooks: int8 (8, 128), as in `trellis_encode`.
         step: float (d,).
         rates: uint8 (d,).
+        factors: float (256,): a row is multiplied by the one that the byte behind its bit string chooses.
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -91,10 +95,12 @@ def trellis_decode(
         ValueError: a shape or value other than these.
         BackendUnavailableError: isa cannot run here.
     """
-    codebooks, step, rates = _plan("trellis_decode", codebooks, step, rates, codes)
-    _checks.typed("trellis_decode", "codes", codes, _checks.UINT8, "n", code_size(rates))
-    out = _checks.output("trellis_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
-    run("trellis_decode", (codes, codebooks, step, rates), (out,), threads, isa)
+    name = "trellis_decode"
+    codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
+    factors = _factors(name, factors, codes)
+    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
+    out = _checks.output(name, out, codes, _checks.FLOAT32, codes.shape[0], len(step))
+    run(name, (codes, codebooks, step, rates, factors), (out,), threads, isa)
     return out
 
 
@@ -107,7 +113,7 @@ def trellis_topk(
     k: int,
     metric: str = "ip",
     mask: Bools | None = None,
-    factor: F32 | None = None,
+    factors: F32 | None = None,
     centroids: F32 | None = None,
     centroid: I32 | None = None,
     *,
@@ -117,20 +123,20 @@ def trellis_topk(
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query.
 
-    A row is factor * decoded components + its centroid, the latter two where they are given.
+    A row is its decoded components times its factor, plus its centroid, the latter two where they are given.
 
     Args:
-        codes: uint8 (n, code size).
-        codebooks: int8 (8, 256), as in `trellis_encode`.
+        codes: uint8 (n, code size), with factors (n, code size + 1).
+        codebooks: int8 (8, 128), as in `trellis_encode`.
         step: float (d,).
         rates: uint8 (d,).
         queries: rows (nq, d) of float32, float16, bfloat16 or float64.
         k: rows wanted, 1 to n.
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
-        factor: of each row, float32 (n,).
-        centroids: float (c, d), with `centroid`.
-        centroid: the centroid of each row, int32 (n,), in [0, c).
+        factors: float (256,), as in `trellis_decode`.
+        centroids: float (c, d).
+        centroid: the centroid of each row, int32 (n,), in [0, c); the first for all if None.
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -145,28 +151,34 @@ def trellis_topk(
     """
     name = "trellis_topk"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
-    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates))
+    factors = _factors(name, factors, codes)
+    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     n, d = codes.shape[0], len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
-    if factor is not None:
-        factor = _checks.parameter(name, "factor", factor, codes, n)
-    if (centroids is None) != (centroid is None):
-        raise ValueError(f"{name}: centroids and centroid go together")
     if centroids is not None:
         centroids = _checks.parameter(name, "centroids", centroids, codes, "c", d)
+    if centroid is not None:
         centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, _checks.INT32, n))
-        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
-            raise ValueError(f"{name}: centroid must be in [0, {len(centroids)})")
-    inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factor, centroids, centroid)
+        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < (
+            0 if centroids is None else len(centroids)
+        ):
+            raise ValueError(f"{name}: centroid must be a row of centroids")
+    inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factors, centroids, centroid)
     run(name, inputs, out, threads, isa)
     return out
 
 
+def _factors(kernel: str, factors: Any, like: Any) -> F32 | None:
+    return None if factors is None else _checks.parameter(kernel, "factors", factors, like, 256)
+
+
 def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tuple[I8, F32, U8]:
-    codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, _INT8, 8, 256))
+    codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, _INT8, 8, LEVELS))
     step = _checks.parameter(kernel, "step", step, like, "d")
     rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
+    if codebooks.min() < -127:
+        raise ValueError(f"{kernel}: codebooks must be in [-127, 127]")
     units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
     if not (
         len(units)

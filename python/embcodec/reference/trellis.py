@@ -10,10 +10,9 @@ from embcodec.reference._common import Array, as_float32, pack, scan
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
 
 STATES = 256
+LEVELS = 128  # of a codebook; window w of the other half stands for minus the level of 255 - w
 UNIT = 16  # components of one rate come in runs of this length
 RATES = (0, 1, 2, 4, 6, 8, 10, 12)  # in half bits a component; 1 codes two components with one bit
-
-_REVERSED = np.array([int(f"{state:08b}"[::-1], 2) for state in range(STATES)])
 
 
 def steps_of(rates: Any) -> list[tuple[int, int, int]]:
@@ -27,8 +26,8 @@ def steps_of(rates: Any) -> list[tuple[int, int, int]]:
 
 
 def code_size(rates: Any) -> int:
-    """Bytes of a row: the first window's 8 bits and each further step's shift."""
-    return (8 + sum(shift for _, _, shift in steps_of(rates)[1:]) + 7) // 8
+    """Bytes of a row's bit string: as many for each 16 components as they have half bits."""
+    return int(np.asarray(rates)[: len(rates) // UNIT * UNIT : UNIT].sum(dtype=np.int64))
 
 
 def _book(rate: int) -> int:
@@ -53,89 +52,100 @@ def _encode_inputs(x: Array, rng: np.random.Generator, low: int) -> Arguments:
     step = np.abs(x).max(axis=0, initial=1e-30).astype(np.float32) / np.float32(100)
     return {
         "x": x,
-        "codebooks": rng.integers(-127, 128, (8, STATES)).astype(np.int8),
+        "codebooks": rng.integers(-127, 128, (8, LEVELS)).astype(np.int8),
         "step": step,
         "rates": _plan(d, rng, low),
         "weight": rng.random(d, np.float32),
     }
 
 
-def _codes(x: Array, rng: np.random.Generator, low: int) -> Arguments:
+def _codes(x: Array, rng: np.random.Generator, low: int, extras: bool) -> Arguments:
     arguments = _encode_inputs(x, rng, low)
-    codes = rng.integers(0, 256, (len(x), code_size(arguments["rates"]))).astype(np.uint8)
-    return {"codes": codes, **{name: arguments[name] for name in ("codebooks", "step", "rates")}}
+    size = code_size(arguments["rates"]) + extras
+    codes = rng.integers(0, 256, (len(x), size)).astype(np.uint8)
+    arguments = {"codes": codes, **{name: arguments[name] for name in ("codebooks", "step", "rates")}}
+    if extras:
+        arguments["factors"] = rng.random(256, np.float32)
+    return arguments
 
 
 def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: bool, **kind: Any) -> Arguments | None:
     if not len(x):
         return None
     x = _wide(x)
-    arguments = _codes(x, rng, low)
+    arguments = _codes(x, rng, low, extras)
     arguments.update(search(x, rng, **kind))
     if extras:
-        arguments["factor"] = rng.random(len(x), np.float32)
         arguments["centroids"] = rng.standard_normal((3, x.shape[1]), np.float32)
         arguments["centroid"] = rng.integers(0, 3, len(x)).astype(np.int32)
     return arguments
+
+
+def windows(codes: Array, rates: Any, xp: Any = np) -> Array:
+    """The window of each coded component, (n, components); `codes` are the bit strings alone."""
+    at, begin = [], 0
+    for _, width, shift in steps_of(rates):
+        at += [begin] * width
+        begin += shift
+    wide = xp.concatenate([codes, xp.zeros((len(codes), 1), xp.uint8)], axis=1).astype(xp.uint16)
+    byte, bit = xp.asarray(at) // 8, (xp.asarray(at) % 8).astype(xp.uint16)
+    return (wide[:, byte] | wide[:, byte + 1] << 8) >> bit & 255
+
+
+def _levels(codebooks: Array, rate: int, part: int, xp: Any) -> Array:
+    """The level of each window."""
+    book = codebooks[_book(rate) + part]
+    return xp.concatenate([book, -book[::-1]]).astype(xp.float32)
 
 
 @register(family="trellis", inputs=_encode_inputs, variants=grid(low=(0, 2)))
 def trellis_encode(
     x: Array, codebooks: Array, step: Array, rates: Array, weight: Array, xp: Any = np
 ) -> Array:
-    """The path of least weighted error.
+    """The path of least weighted error, from the last component to the first.
 
-    States are numbered by their window with its bits reversed: then those before state s are
-    (s >> shift) + b * (256 >> shift). Of equal costs the lowest b and the lowest last state win.
+    Behind the last lie zeros only. The windows that can follow window w are
+    (w >> shift) + b * (256 >> shift); of equal costs the lowest b and the lowest first window win.
     """
     x = as_float32("trellis_encode", x, xp)
     n, steps, rates = len(x), steps_of(rates.tolist()), rates.tolist()
-    order = xp.asarray(_REVERSED)
     inverse = xp.where(step > 0, xp.float32(1) / xp.where(step > 0, step, xp.float32(1)), xp.float32(0))
-    levels = codebooks[:, order].astype(xp.float32)
-    least, choices = xp.zeros((n, STATES), xp.float32), []
-    cost = least
-    for number, (first, width, shift) in enumerate(steps):
-        if number > 0:
-            before = cost.reshape(n, 1 << shift, STATES >> shift)
-            choices.append(before.argmin(axis=1))
-            least = xp.repeat(before.min(axis=1), 1 << shift, axis=1)
+    cost = xp.full((n, STATES), xp.inf, xp.float32)
+    cost[:, 0] = 0
+    choices = []
+    for first, width, shift in reversed(steps):
+        after = cost.reshape(n, 1 << shift, STATES >> shift)
+        choices.append(after.argmin(axis=1))
+        least = xp.repeat(after.min(axis=1), 1 << shift, axis=1)
         errors = []
         for j in range(first, first + width):
-            t = (x[:, j] * inverse[j])[:, None] - levels[_book(rates[j]) + j - first]
+            t = (x[:, j] * inverse[j])[:, None] - _levels(codebooks, rates[j], j - first, xp)
             errors.append(weight[j] * (t * t))
         cost = least + (errors[0] + errors[1] if width == 2 else errors[0])
-    return _write(cost.argmin(axis=1), choices, steps, code_size(rates), xp)
+    return _write(cost.argmin(axis=1), choices[::-1], steps, xp)
 
 
-def _write(
-    state: Array, choices: list[Array], steps: list[tuple[int, int, int]], size: int, xp: Any
+def _write(window: Array, choices: list[Array], steps: list[tuple[int, int, int]], xp: Any) -> Array:
+    """Follow the path from the first window, and put down the bits that each adds."""
+    n, bits = len(window), []
+    for (_, _, shift), choice in zip(steps, choices):
+        bits += [window >> b & 1 for b in range(shift)]
+        group = window >> shift
+        window = group + choice[xp.arange(n), group] * (STATES >> shift)
+    return pack(xp.stack(bits, axis=1).astype(xp.uint8), 1, xp)
+
+
+@register(family="trellis", inputs=_codes, variants=grid(low=(0, 2), extras=(False, True)))
+def trellis_decode(
+    codes: Array, codebooks: Array, step: Array, rates: Array, factors: Array | None = None, xp: Any = np
 ) -> Array:
-    """Trace the paths back, and put down the bits that each step adds."""
-    n, order = len(state), xp.asarray(_REVERSED)
-    bits = []  # from the last to the first
-    for (_, _, shift), choice in zip(reversed(steps[1:]), reversed(choices)):
-        window = order[state]
-        bits += [window >> (7 - b) & 1 for b in range(shift)]
-        group = state >> shift
-        state = group + choice[xp.arange(n), group] * (STATES >> shift)
-    bits += [order[state] >> (7 - b) & 1 for b in range(8)]
-    stream = xp.stack(bits[::-1], axis=1).astype(xp.uint8)
-    return xp.ascontiguousarray(pack(stream, 1, xp)[:, :size])
-
-
-@register(family="trellis", inputs=_codes, variants=grid(low=(0, 2)))
-def trellis_decode(codes: Array, codebooks: Array, step: Array, rates: Array, xp: Any = np) -> Array:
-    """codebook[window] * step, 0 where nothing is coded."""
-    n, rates = len(codes), rates.tolist()
-    wide = xp.concatenate([codes, xp.zeros((n, 1), xp.uint8)], axis=1).astype(xp.int32)
-    x, at = xp.zeros((n, len(rates)), xp.float32), 0
-    for number, (first, width, shift) in enumerate(steps_of(rates)):
-        at += shift if number else 0
-        window = (wide[:, at // 8] | wide[:, at // 8 + 1] << 8) >> at % 8 & 255
+    """level * step, times the row's factor; 0 where nothing is coded."""
+    size, rates = code_size(rates), rates.tolist()
+    chosen, x = windows(codes[:, :size], rates, xp), xp.zeros((len(codes), len(rates)), xp.float32)
+    for first, width, _ in steps_of(rates):
         for j in range(first, first + width):
-            x[:, j] = codebooks[_book(rates[j]) + j - first][window].astype(xp.float32) * step[j]
-    return x
+            x[:, j] = _levels(codebooks, rates[j], j - first, xp)[chosen[:, j]] * step[j]
+    return x if factors is None else x * factors[codes[:, size]][:, None]
 
 
 @register(family="trellis", inputs=_topk_inputs, variants=grid(low=(0,), extras=(False, True), **SEARCHES))
@@ -148,15 +158,13 @@ def trellis_topk(
     k: int,
     metric: str = "ip",
     mask: Array | None = None,
-    factor: Array | None = None,
+    factors: Array | None = None,
     centroids: Array | None = None,
     centroid: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search over decoded rows, times the factor, plus the centroid."""
-    x = trellis_decode(codes, codebooks, step, rates, xp=xp)
-    if factor is not None:
-        x = x * factor[:, None]
+    """Search over decoded rows, plus the centroid."""
+    x = trellis_decode(codes, codebooks, step, rates, factors, xp=xp)
     if centroids is not None:
-        x = x + centroids[centroid]
+        x = x + (centroids[0] if centroid is None else centroids[centroid])
     return scan(x, queries, k, metric, mask, xp)

@@ -1,0 +1,83 @@
+// The operations of bytes_scalar.h with VBMI and VNNI: 64 bytes at a time.
+#pragma once
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int kWindows = 64;
+
+typedef __m512i windows;
+typedef __m512i levels;
+struct LevelBook {
+  __m512i low, high;  // levels 0..63, 64..127
+};
+
+// Eight windows lie within SHIFT + 1 bytes, which go to a 64-bit lane each; multishift cuts them there.
+template <int SHIFT>
+EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
+#define EMB_LANE(I) 0x0706050403020100 + 0x0101010101010101 * ((I) * SHIFT)
+  const __m512i at = _mm512_setr_epi64(EMB_LANE(0), EMB_LANE(1), EMB_LANE(2), EMB_LANE(3), EMB_LANE(4), EMB_LANE(5),
+                                       EMB_LANE(6), EMB_LANE(7));
+#undef EMB_LANE
+  const __m512i from = _mm512_set1_epi64(0x0706050403020100 * SHIFT);
+  __m512i bytes = _mm512_loadu_si512(p);
+  if (left < 64) bytes = _mm512_maskz_mov_epi8((__mmask64{1} << left) - 1, bytes);
+  return _mm512_multishift_epi64_epi8(from, _mm512_permutexvar_epi8(at, bytes));
+}
+
+EMB_OP LevelBook load_book(const int8_t* book) { return {_mm512_loadu_si512(book), _mm512_loadu_si512(book + 64)}; }
+
+EMB_OP levels look_up(const LevelBook& book, windows w) {
+  const __mmask64 upper = _mm512_movepi8_mask(w);
+  const __m512i at = _mm512_mask_sub_epi8(w, upper, _mm512_set1_epi8(-1), w);
+  const __m512i r = _mm512_permutex2var_epi8(book.low, at, book.high);
+  return _mm512_mask_sub_epi8(r, upper, _mm512_setzero_si512(), r);
+}
+
+EMB_OP void store_levels(int8_t* p, levels a) { _mm512_storeu_si512(p, a); }
+// unpack works within quarters: low = [0-7, 16-23, 32-39, 48-55] of each, high = the rest.
+EMB_OP void store_pairs(int8_t* p, levels a, levels b) {
+  const __m512i low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  store_levels(p, _mm512_permutex2var_epi64(low, first, high));
+  store_levels(p + 64, _mm512_permutex2var_epi64(low, second, high));
+}
+
+#if defined(EMB_EMULATED)
+EMB_OP int32_t sum_i32(__m512i a) {
+  int32_t lanes[16], sum = 0;
+  _mm512_storeu_si512(lanes, a);
+  for (int i = 0; i < 16; ++i) sum += lanes[i];
+  return sum;
+}
+#else
+EMB_OP int32_t sum_i32(__m512i a) { return _mm512_reduce_add_epi32(a); }
+#endif
+
+constexpr int kIntRows = 4, kIntQueries = 4;
+
+// dpbusd wants one operand without sign: (x + 128) . y - 128 * the sum of y.
+template <int R, int Q>
+EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries, int64_t query_stride,
+                   const int32_t* total, int64_t n, int32_t* sums) {
+  __m512i sum[Q][R];
+  for (int q = 0; q < Q; ++q)
+    for (int r = 0; r < R; ++r) sum[q][r] = _mm512_setzero_si512();
+  for (int64_t j = 0; j < n; j += 64) {
+    __m512i x[R];
+    for (int r = 0; r < R; ++r)
+      x[r] = _mm512_xor_si512(_mm512_loadu_si512(rows + r * row_stride + j), _mm512_set1_epi8(-128));
+    for (int q = 0; q < Q; ++q) {
+      const __m512i y = _mm512_loadu_si512(queries + q * query_stride + j);
+      for (int r = 0; r < R; ++r) sum[q][r] = _mm512_dpbusd_epi32(sum[q][r], x[r], y);
+    }
+  }
+  for (int q = 0; q < Q; ++q)
+    for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]) - 128 * total[q];
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
