@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "../dispatch.h"
 #include "../parallel.h"
@@ -23,6 +24,8 @@ using I8 = py::array_t<int8_t, py::array::c_style>;
 using I32 = py::array_t<int32_t, py::array::c_style>;
 using I64 = py::array_t<int64_t, py::array::c_style>;
 using Mask = std::optional<U8>;
+using MaybeF32 = std::optional<F32>;
+using MaybeI32 = std::optional<I32>;
 
 inline Rows rows_of(const py::array& x, int dtype) {
   return {static_cast<const char*>(x.data()), x.shape(0), x.shape(1), x.strides(0), x.strides(1),
@@ -37,6 +40,37 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
 
 [[noreturn]] inline void refuse_row(const char* kernel, int64_t row) {
   throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
+}
+
+// RowExtras of d dimensions, padded with zeros as the kernels want them.
+class Extras {
+ public:
+  Extras(int64_t d, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
+         const MaybeF32& shift = {}, const MaybeF32& direction = {})
+      : centroids_(padded(d, centroids)), direction_(padded(d, direction)) {
+    view_ = {factor ? factor->data() : nullptr, centroids ? centroids_.data() : nullptr,
+             centroid ? centroid->data() : nullptr, shift ? shift->data() : nullptr,
+             direction ? direction_.data() : nullptr};
+  }
+  const RowExtras& view() const { return view_; }
+
+ private:
+  static std::vector<float> padded(int64_t d, const MaybeF32& rows) {
+    const int64_t stride = padded16(d), n = rows ? rows->size() / d : 0;
+    std::vector<float> values(static_cast<size_t>(n * stride));
+    for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
+    return values;
+  }
+  std::vector<float> centroids_, direction_;
+  RowExtras view_;
+};
+
+// 1 / step, 0 where there is none.
+inline std::vector<float> inverse_of(const F32& step) {
+  std::vector<float> inverse(static_cast<size_t>(step.size()));
+  std::transform(step.data(), step.data() + step.size(), inverse.begin(),
+                 [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
+  return inverse;
 }
 
 constexpr int64_t kRowGrain = 256;  // rows that are worth a thread
@@ -89,6 +123,7 @@ inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, con
 }
 
 void register_scalar(py::module_& m);
+void register_levels(py::module_& m);
 void register_binary(py::module_& m);
 void register_rotation(py::module_& m);
 void register_cluster(py::module_& m);

@@ -26,6 +26,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("set_num_threads", &set_num_threads);
 
   register_scalar(m);
+  register_levels(m);
   register_binary(m);
   register_rotation(m);
   register_cluster(m);

@@ -1,16 +1,7 @@
-#include <vector>
-
 #include "bind.h"
 
 namespace embcodec {
 namespace {
-
-std::vector<float> inverse_of(const F32& step) {
-  std::vector<float> inverse(static_cast<size_t>(step.size()));
-  std::transform(step.data(), step.data() + step.size(), inverse.begin(),
-                 [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
-  return inverse;
-}
 
 void sq_encode(const py::array& x, int dtype, const F32& lo, const F32& step, int bits, U8 codes, int threads,
                int isa) {

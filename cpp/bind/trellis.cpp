@@ -1,23 +1,18 @@
-#include <vector>
-
 #include "bind.h"
 
 namespace embcodec {
 namespace {
 
-using Factors = std::optional<F32>;
-
 // The parameters as the kernels want them, and the memory of what is derived.
 struct Trellis {
-  Trellis(const I8& codebooks, const F32& step, const U8& rates, const Factors& factors = {}) : p() {
+  Trellis(const I8& codebooks, const F32& step, const U8& rates, const MaybeF32& factors = {})
+      : p(), inverse(inverse_of(step)) {
     p.codebooks = codebooks.data();
     p.step = step.data();
     p.rates = rates.data();
     p.factors = factors ? factors->data() : nullptr;
     p.d = step.size();
     trellis_plan(p);
-    inverse.resize(static_cast<size_t>(p.d));
-    std::transform(p.step, p.step + p.d, inverse.begin(), [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
     p.inverse = inverse.data();
   }
   TrellisParams p;
@@ -36,7 +31,7 @@ void trellis_encode(const py::array& x, int dtype, const I8& codebooks, const F3
 }
 
 void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates,
-                    const Factors& factors, F32 x, int threads, int isa) {
+                    const MaybeF32& factors, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates, factors);
@@ -46,8 +41,8 @@ void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step
 }
 
 void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
-                  int k, int metric, const Mask& mask, const Factors& factors, const std::optional<F32>& centroids,
-                  const std::optional<I32>& centroid, F32 scores, I64 ids, int threads, int isa) {
+                  int k, int metric, const Mask& mask, const MaybeF32& factors, const MaybeF32& centroids,
+                  const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates, factors);

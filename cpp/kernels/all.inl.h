@@ -3,6 +3,7 @@
 #include "adc.inl.h"
 #include "binary.inl.h"
 #include "cluster.inl.h"
+#include "levels.inl.h"
 #include "rotation.inl.h"
 #include "scalar.inl.h"
 #include "sparse.inl.h"
@@ -16,6 +17,7 @@ extern const Kernels kernels;
 // clang-format off
 const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
+    levels_encode, levels_decode, levels_topk,
     bits_encode, bits_decode, hamming_topk, bits_topk,
     hadamard_rotate,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,

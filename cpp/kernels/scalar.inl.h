@@ -1,7 +1,7 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits, and the exact scan.
 // code = rint(clip((x - lo) * inverse, 0, top)); decoded = lo + code * step: docs/formats.md.
 #pragma once
-#include "../row/pack.h"
+#include "packing.inl.h"
 #include "scan.inl.h"
 
 namespace embcodec {
@@ -10,35 +10,6 @@ namespace {
 
 EMB_OP i32x16 quantize(f32x16 x, f32x16 lo, f32x16 inverse, f32x16 top) {
   return round_to_i32(min(max(mul(sub(x, lo), inverse), splat(0.0f)), top));
-}
-
-// 16 codes to their place in the row; `count` < 16 for the last ones, whose unused lanes must be 0.
-template <int BITS>
-EMB_OP void put_codes(uint8_t* out, int64_t j, i32x16 codes, int64_t count) {
-  uint8_t bytes[16];
-  uint8_t* at = out + j * BITS / 8;
-  if (BITS == 8 && count == 16) return store_u8(at, codes);
-  if (BITS == 6 && count == 16) return store_u6(at, codes);
-  if (BITS == 4 && count == 16) return store_u4(at, codes);
-  store_u8(bytes, codes);
-  if (BITS == 8)
-    __builtin_memcpy(at, bytes, static_cast<size_t>(count));
-  else
-    pack_bits(bytes, count, BITS, at);
-}
-
-template <int BITS>
-EMB_OP i32x16 get_codes(const uint8_t* codes, int64_t j, int64_t count) {
-  uint8_t bytes[16] = {};
-  const uint8_t* at = codes + j * BITS / 8;
-  if (BITS == 8 && count == 16) return load_u8(at);
-  if (BITS == 6 && count == 16) return load_u6(at);
-  if (BITS == 4 && count == 16) return load_u4(at);
-  if (BITS == 8)
-    __builtin_memcpy(bytes, at, static_cast<size_t>(count));
-  else
-    unpack_bits(at, count, BITS, bytes);
-  return load_u8(bytes);
 }
 
 // Dimension by dimension, 16 at a time: `lo16(j, count)` and `inverse16(j, count)` give the parameters of 16 lanes.

@@ -177,6 +177,15 @@ inline int64_t refused_row(const Block& block, int64_t d) {
   return kAllFinite;
 }
 
+// What RowExtras says, on a row whose values from `coded` on are 0.
+EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t coded, int64_t stride) {
+  for (int64_t j = 0; e.shift && j < coded; j += 16)
+    store(values + j, add(load(values + j), mul(splat(e.shift[row]), load(e.direction + j))));
+  for (int64_t j = 0; e.factor && j < coded; j += 16) store(values + j, mul(load(values + j), splat(e.factor[row])));
+  for (int64_t j = 0; e.centroids && j < stride; j += 16)
+    store(values + j, add(load(values + j), load(e.centroids + e.centroid[row] * stride + j)));
+}
+
 // `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
 // elsewhere. A row that is not finite ends the scan and is returned. `scratch`: scan_scratch(d) floats.
 template <class Fetch>

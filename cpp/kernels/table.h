@@ -83,6 +83,26 @@ struct Coarse {
   EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
 };
 
+// Levels that all dimensions share: the value is levels[code] * step. `midpoints`, between neighbouring levels, and
+// `inverse`, 1 / step or 0 where the step is 0, are the encoder's alone.
+struct LevelsParams {
+  const float* levels;  // (2**bits,), ascending
+  const float* midpoints;
+  const float* step;  // (d,)
+  const float* inverse;
+  int64_t d;
+  int bits;
+};
+
+// What becomes of a decoded row in a scan: (row + shift * direction) * factor + centroid, each where it is not null.
+struct RowExtras {
+  const float* factor;      // (n,)
+  const float* centroids;   // (centroids, padded d)
+  const int32_t* centroid;  // (n,)
+  const float* shift;       // (n,)
+  const float* direction;   // (padded d,)
+};
+
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with
 // the *_scratch function beside the kernel.
 struct Kernels {
@@ -94,6 +114,11 @@ struct Kernels {
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
+
+  int64_t (*levels_encode)(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch);
+  void (*levels_decode)(const Codes& codes, const LevelsParams& p, float* out, Range r, float* scratch);
+  void (*levels_topk)(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
+                      Range queries, float* scratch);
 
   int64_t (*bits_encode)(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch);
   void (*bits_decode)(const Codes& codes, const BitsParams& p, float* out, Range r, float* scratch);

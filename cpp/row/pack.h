@@ -38,5 +38,28 @@ EMB_HD void unpack_bits(const uint8_t* packed, int64_t d, int bits, uint8_t* val
   }
 }
 
+// The low `bits` of each lane of `lane` bits.
+constexpr uint64_t low_bits(int bits, int lane) {
+  uint64_t mask = 0;
+  for (int at = 0; at < 64; at += lane) mask |= ((uint64_t{1} << bits) - 1u) << at;
+  return mask;
+}
+
+// Eight values of BITS bits, side by side from the lowest, to a byte each: halves, quarters and eighths move apart.
+template <int BITS>
+EMB_HD uint64_t spread8(uint64_t word) {
+  word = (word & low_bits(4 * BITS, 64)) | (word >> (4 * BITS) & low_bits(4 * BITS, 64)) << 32;
+  word = (word & low_bits(2 * BITS, 32)) | (word >> (2 * BITS) & low_bits(2 * BITS, 32)) << 16;
+  return (word & low_bits(BITS, 16)) | (word >> BITS & low_bits(BITS, 16)) << 8;
+}
+
+// The way back.
+template <int BITS>
+EMB_HD uint64_t gather8(uint64_t word) {
+  word = (word & low_bits(BITS, 16)) | (word >> 8 & low_bits(BITS, 16)) << BITS;
+  word = (word & low_bits(2 * BITS, 32)) | (word >> 16 & low_bits(2 * BITS, 32)) << (2 * BITS);
+  return (word & low_bits(4 * BITS, 64)) | (word >> 32) << (4 * BITS);
+}
+
 }  // namespace
 }  // namespace embcodec

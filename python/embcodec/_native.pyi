@@ -114,6 +114,32 @@ def flat_topk(
     /,
 ) -> None: ...
 
+# levels: levels float32 (2**bits,), ascending, bits 1 to 8; step float32 (d,); code_size = ceil(d*bits/8);
+# factor, shift float32 (n,), centroids float32 (c, d), centroid int32 (n,), direction float32 (d,), or None
+def levels_encode(
+    x: _Any, dtype: int, levels: _F32, step: _F32, codes_out: _U8, threads: int, isa: int, /
+) -> None: ...
+def levels_decode(codes: _U8, levels: _F32, step: _F32, x_out: _F32, threads: int, isa: int, /) -> None: ...
+def levels_topk(
+    codes: _U8,
+    levels: _F32,
+    step: _F32,
+    queries: _F32,
+    k: int,
+    metric: int,
+    mask: _U8 | None,
+    factor: _F32 | None,
+    centroids: _F32 | None,
+    centroid: _I32 | None,
+    shift: _F32 | None,
+    direction: _F32 | None,
+    scores_out: _F32,
+    ids_out: _I64,
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
+
 # binary: threshold, low, high float32 (d,); code_size = ceil(d / 8), the bits that pad a row are 0
 def bits_encode(
     x: _Any, dtype: int, threshold: _F32, order: int, codes_out: _U8, threads: int, isa: int, /

@@ -28,6 +28,15 @@ SPECS = (
     "PQ6x8",
     "PQ12x4",
     "PQ3x4",
+    "LM1",
+    "LM2",
+    "LM5",
+    "RaBitQ1",
+    "RaBitQ4",
+    "TCQ2",
+    "TCQ9B",
+    "IVF7,TCQ2",
+    "IVF7,LM2",
     "Top5",
     "Top5:f32",
     "Center,SQ8",
@@ -45,6 +54,7 @@ SPECS = (
     "RR,VQ20",
     "HR,Top5",
     "JL30,F16",
+    "MRL25,LM3",  # no Hadamard matrix of 25: a dense rotation
 )
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import decomposition
 
 from embcodec.codecs import Codec, Coder, Transform, load, parse_spec
+from embcodec.codecs.levels import lloyd_max
 from embcodec.codecs.rows import F32
 from embcodec.codecs.spec import _STAGES
 from embcodec.data import load_sample
-from embcodec.kernels import flat_topk
+from embcodec.kernels import bits_encode, flat_topk
 
 
 def fit_transform_stage(text: str, x: np.ndarray, seed: int = 0) -> Transform:
@@ -255,6 +258,67 @@ def test_binary_decodes_to_the_means_of_both_sides(text: str, rows: np.ndarray) 
             if side.any():
                 close(decoded[side, column], np.full(side.sum(), x[side, column].mean(dtype=np.float64)))
     assert all(np.isfinite(t).all() for t in coder.tensors().values())
+
+
+# levels after a rotation
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_lloyd_max_levels_are_where_their_cells_have_their_means(bits: int) -> None:
+    levels = lloyd_max(bits).astype(np.float64)
+    close(levels, -levels[::-1], 1e-6)
+    edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+    mass, density = np.diff(stats.norm.cdf(edges)), stats.norm.pdf(edges)
+    close(levels, -np.diff(density) / mass, 2e-3)
+    # Max (1960) printed these errors
+    printed = {1: 0.3634, 2: 0.1175, 3: 0.03454, 4: 0.009497, 5: 0.002499}
+    error = 1 - (mass * levels**2).sum()
+    assert abs(error - printed.get(bits, error)) < 1e-4 * 2.0**-bits
+    assert error < 2.8 * 4.0**-bits
+
+
+@pytest.mark.parametrize("text", ["LM1", "LM3", "RaBitQ1", "RaBitQ3"])
+@pytest.mark.parametrize("d", [48, 45])
+def test_both_corrections_of_a_row_do_what_they_say(text: str, d: int, rows: np.ndarray) -> None:
+    x = rows[:, :d]
+    coder = fit_coder(text, x)
+    tensors = coder.tensors()
+    y, mean, direction = coder.decode(encode(coder, x)), tensors["mean"], tensors["direction"]
+    centred, decoded = (x - mean).astype(np.float64), (y - mean).astype(np.float64)
+    squares = (centred**2).sum(axis=1)
+    np.testing.assert_allclose((centred * decoded).sum(axis=1), squares, rtol=1e-3)  # float16's precision
+    lost = (centred - decoded) @ direction
+    step = (direction.astype(np.float64) ** 2).sum() * np.sqrt(squares / squares.mean())
+    assert (np.abs(lost) < 2 * step).mean() > 0.95
+    energy = ((x @ direction) ** 2).sum() / (direction**2).sum()
+    assert energy > 0.99 * np.linalg.norm(x.astype(np.float64), 2) ** 2
+
+
+def test_more_bits_of_levels_lose_less_and_lengths_survive(rows: np.ndarray) -> None:
+    x = rows * np.linspace(0.1, 30, len(rows), dtype=np.float32)[:, None]
+    for name in ("LM", "RaBitQ"):
+        errors = []
+        for bits in range(1, 9):
+            coder = fit_coder(f"{name}{bits}", x)
+            y = coder.decode(encode(coder, x))
+            errors.append((((x - y) ** 2).sum(axis=1) / ((x - x.mean(axis=0)) ** 2).sum(axis=1)).mean())
+        assert all(after < 0.6 * before for before, after in pairwise(errors))
+        assert errors[-1] < 2e-4
+
+
+def test_rabitq1_codes_are_signs_of_the_rotated_row(rows: np.ndarray) -> None:
+    coder = fit_coder("RaBitQ1", rows)
+    rotation = fit_transform_stage("HR", rows)
+    z = rotation.forward(rows - coder.tensors()["mean"])
+    np.testing.assert_array_equal(encode(coder, rows)[:, :6], bits_encode(z, order="lsb"))
+
+
+def test_rows_alike_and_rows_far_beyond_the_sample(rows: np.ndarray) -> None:
+    same = np.tile(rows[:1], (5, 1))
+    for text in ("LM2", "RaBitQ2"):
+        coder = fit_coder(text, same)
+        close(coder.decode(encode(coder, same)), same)
+        assert np.isfinite(coder.decode(encode(coder, rows * np.float32(1e8)))).all()
 
 
 # codebooks

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "../../cpp/parallel.h"
+#include "../../cpp/row/levels.h"
 #include "conformance_cases.h"
 
 namespace {
@@ -42,6 +43,36 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
   }
   add_scan(out, "flat_topk", k, c, room,
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
+}
+
+// Levels some of which are equal, a step that is 0; the scan with factors and shifts, and with centroids.
+void levels_family(Results& out, const Kernels& k, Case c) {
+  const int64_t stride = padded16(c.d);
+  for (int bits = 1; bits <= 8; ++bits) {
+    Exact<float> levels = c.floats(1 << bits, -2, 2), midpoints((1 << bits) - 1), step = c.floats(c.d, 0.5f, 2);
+    std::sort(levels.get(), levels.get() + levels.n);
+    levels[levels.n - 1] = levels[levels.n - 2];
+    for (int64_t i = 0; i < midpoints.n; ++i) midpoints[i] = level_midpoint(levels[i], levels[i + 1]);
+    step[0] = 0;
+    Exact<float> inverse(c.d), y(c.n * c.d), centroids = c.floats(2 * stride, -1, 1);
+    const Exact<float> scratch(row_scratch(c.d)), factor = c.floats(c.n, 0.5f, 2), shift = c.floats(c.n, -9, 9);
+    const Exact<int32_t> centroid(c.n);
+    for (int64_t j = 0; j < c.d; ++j) inverse[j] = step[j] > 0 ? 1 / step[j] : 0;
+    for (int64_t j = 0; j < 2 * stride; ++j) centroids[j] *= static_cast<float>(j % stride < c.d);
+    for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(i % 2);
+    const int64_t size = (c.d * bits + 7) / 8;
+    const Exact<uint8_t> codes(c.n * size);
+    const Codes from = {codes.get(), c.n, size};
+    const LevelsParams p = {levels.get(), midpoints.get(), step.get(), inverse.get(), c.d, bits};
+    k.levels_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
+    out.add("levels_encode", codes);
+    k.levels_decode(from, p, y.get(), {0, c.n}, scratch.get());
+    out.add("levels_decode", y);
+    for (const RowExtras& e : {RowExtras{factor.get(), nullptr, nullptr, shift.get(), centroids.get()},
+                               {nullptr, centroids.get(), centroid.get(), nullptr, nullptr}})
+      add_scan(out, "levels_topk", k, c, scan_scratch(c.d),
+               [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
+  }
 }
 
 void binary_family(Results& out, const Kernels& k, Case c) {
@@ -221,8 +252,8 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
 
 Results run_all(const Kernels& k, int64_t n, int64_t d, const char* kind) {
   Results out;
-  for (const auto family :
-       {scalar_family, binary_family, rotation_family, cluster_family, conversions, pq_family, trellis_family})
+  for (const auto family : {scalar_family, levels_family, binary_family, rotation_family, cluster_family, conversions,
+                            pq_family, trellis_family})
     family(out, k, Case(n, d, kind));
   sparse_family<uint16_t>(out, k, Case(n, d, kind));
   sparse_family<uint32_t>(out, k, Case(n, d, kind));

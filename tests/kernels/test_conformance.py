@@ -150,6 +150,7 @@ def test_codes_of_one_level_decode_on_another(encoder, decoder):
     trips = {
         "sq": ((lo, step, 6), (lo, step, 6)),
         "rowsq": ((4,), (48, 4)),
+        "levels": ((lo[:8] + np.arange(8, dtype=np.float32) / 2, step + 1),) * 2,
         "bits": ((0.5,), (48, lo, step)),
         "pq": ((codebooks,), (codebooks,)),
         "topk": ((9,), (48,)),

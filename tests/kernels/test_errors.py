@@ -16,6 +16,7 @@ CODES, WORDS = np.zeros((N, D), np.uint8), np.zeros((N, 3), np.uint8)
 ROW = np.ones(N, np.float32)
 BOOKS = np.zeros((4, 16, 6), np.float32)
 INDICES, VALUES = np.tile(np.arange(3, dtype=np.uint16), (N, 1)), np.ones((N, 3), np.float32)
+LEVELS_OF = np.linspace(-1, 1, 16, dtype=np.float32)
 BAD = np.where(np.arange(D) == 5, np.float32(np.nan), np.float32(1))
 
 k = kernels
@@ -145,7 +146,45 @@ ERRORS = [
         ValueError,
         "hadamard_rotate: signs must be (size,) with an allowed size of at least 24, such as 24, got (25,)",
     ),
+    (
+        lambda: k.levels_encode(X, LEVELS_OF[:15], STEP),
+        ValueError,
+        "levels_encode: levels must be (2**bits,) with bits from 1 to 8, got (15,)",
+    ),
+    (
+        lambda: k.levels_encode(X, LEVELS_OF, STEP[1:]),
+        ValueError,
+        "levels_encode: step must be (24,), got (23,)",
+    ),
+    (
+        lambda: k.levels_decode(CODES, LEVELS_OF, STEP),
+        ValueError,
+        "levels_decode: codes must be (n, 12), got (10, 24)",
+    ),
+    (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, factor=ROW[1:]),
+        ValueError,
+        "levels_topk: factor must be (10,), got (9,)",
+    ),
     # not this value
+    (lambda: k.levels_encode(X, -LEVELS_OF, STEP), ValueError, "levels_encode: levels must ascend"),
+    (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=X),
+        ValueError,
+        "levels_topk: centroids and centroid go together",
+    ),
+    (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, shift=ROW),
+        ValueError,
+        "levels_topk: shift and direction go together",
+    ),
+    (
+        lambda: k.levels_topk(
+            CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=X, centroid=np.full(N, 10, np.int32)
+        ),
+        ValueError,
+        "levels_topk: centroid must be in [0, 10)",
+    ),
     (lambda: k.sq_encode(X, LO, STEP, 5), ValueError, "sq_encode: bits must be 8, 6 or 4, got 5"),
     (lambda: k.pq_fit(X, 4, 6), ValueError, "pq_fit: bits must be 8 or 4, got 6"),
     (

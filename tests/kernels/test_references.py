@@ -9,6 +9,7 @@ from embcodec.kernels import hadamard_size
 from embcodec.reference import REGISTRY, _common, cluster, outputs, rotation
 from embcodec.reference.binary import bits_encode, bits_topk, hamming_topk
 from embcodec.reference.cluster import kmeans_fit, vq_encode
+from embcodec.reference.levels import levels_decode, levels_encode
 from embcodec.reference.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
 from embcodec.reference.rotation import hadamard_rotate
 from embcodec.reference.scalar import (
@@ -103,6 +104,21 @@ def test_a_range_wider_than_float32_has_a_scale():
     codes, scale, _ = rowsq_encode(x)
     np.testing.assert_allclose(scale, [6e38 / 255], rtol=1e-6)
     assert codes.tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_the_nearest_level_is_chosen_and_ties_go_down(rng, bits):
+    levels = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
+    x, step = 2 * rng.standard_normal((40, 33), np.float32), rng.random(33, np.float32) + np.float32(0.1)
+    error = np.abs(levels_decode(levels_encode(x, levels, step), levels, step) - x)
+    least = np.abs(x[:, :, None] - levels * step[:, None]).min(axis=2)
+    np.testing.assert_allclose(error, least, rtol=1e-3, atol=1e-6)
+    even = np.arange(2**bits, dtype=np.float32)
+    between, one = even[None, :-1] + np.float32(0.5), np.ones(2**bits - 1, np.float32)
+    np.testing.assert_array_equal(
+        levels_decode(levels_encode(between, even, one), even, one), even[None, :-1]
+    )
+    assert (levels_encode(between, even, 0 * one) == 0).all()
 
 
 def test_bits_and_their_distances(rng):

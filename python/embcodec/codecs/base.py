@@ -122,6 +122,11 @@ class Coarse:
     centroids: F32
     ids: I32
 
+    @classmethod
+    def none(cls, n: int, d: int) -> Coarse:
+        """Nothing: one centroid at the origin."""
+        return cls(np.zeros((1, d), np.float32), np.zeros(n, np.int32))
+
 
 class Coder(Stage):
     """A vector to a code of `code_size` bytes."""

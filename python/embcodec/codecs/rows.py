@@ -54,6 +54,18 @@ def blocks(n: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
+def row_sums(x: npt.NDArray[Any]) -> F64:
+    """The sum of each row in float64, in an order that does not depend on how many rows there are."""
+    sums: F64 = np.ascontiguousarray(x).sum(axis=1, dtype=np.float64)
+    return sums
+
+
+def halves(column: U8) -> F32:
+    """A float16 of each row (n, 2); 0 for what is not finite, so that hostile codes decode to something."""
+    values = np.ascontiguousarray(column).view("<f2")[:, 0].astype(np.float32)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:
     """(x - minus) @ matrix, accumulated in float64.
 

@@ -29,6 +29,7 @@ DEMO_SPECS = (
     "TCQ48B",
     "PQ96x4",
     "Binary",
+    "TCQ24B",
     "PQ24x8",
 )
 """Each kind of codec at the sizes where it is used; between them 768 to 24 bytes a row."""

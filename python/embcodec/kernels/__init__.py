@@ -15,6 +15,7 @@ A score that is not a number, after an overflow, counts as -inf.
 
 from embcodec.kernels.binary import bits_decode, bits_encode, bits_topk, hamming_topk
 from embcodec.kernels.cluster import kmeans_fit, vq_encode
+from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk
 from embcodec.kernels.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
 from embcodec.kernels.rotation import hadamard_rotate, hadamard_size
 from embcodec.kernels.scalar import (
@@ -38,6 +39,9 @@ __all__ = [
     "hadamard_size",
     "hamming_topk",
     "kmeans_fit",
+    "levels_decode",
+    "levels_encode",
+    "levels_topk",
     "pq_decode",
     "pq_encode",
     "pq_fit",

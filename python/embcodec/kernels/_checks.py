@@ -156,6 +156,23 @@ def search(
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
+def extras(
+    kernel: str, like: Array, d: int, factor: Any, centroids: Any, centroid: Any
+) -> tuple[F32 | None, F32 | None, I32 | None]:
+    """What joins decoded rows in a scan: a factor (n,) of each, and centroids (c, d) with the one of each."""
+    n = like.shape[0]
+    if factor is not None:
+        factor = parameter(kernel, "factor", factor, like, n)
+    if (centroids is None) != (centroid is None):
+        raise ValueError(f"{kernel}: centroids and centroid go together")
+    if centroids is not None:
+        centroids = parameter(kernel, "centroids", centroids, like, "c", d)
+        centroid = contiguous(typed(kernel, "centroid", centroid, INT32, n))
+        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
+            raise ValueError(f"{kernel}: centroid must be in [0, {len(centroids)})")
+    return factor, centroids, centroid
+
+
 def _module(kernel: str, name: str, a: Any) -> None:
     if module_of(a) is None:
         raise TypeError(f"{kernel}: {name} must be a NumPy or CuPy array, got {type(a).__name__}")

@@ -36,8 +36,8 @@ def trellis_encode(
     Args:
         x: components (n, d) of float32, float16, bfloat16 or float64, d >= 16.
         codebooks: int8 (8, 128), -127 to 127: the levels of the first and the second of a pair of components
-            that share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w above 127 stands for minus the
-            level of 255 - w.
+            that share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w above 127 stands for minus
+            the level of 255 - w.
         step: what a level is multiplied with, float (d,).
         rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over
             each 16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.

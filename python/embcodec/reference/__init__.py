@@ -5,7 +5,7 @@ A reference function has the public kernel's name and arguments, without `out`, 
 the module of its arrays, NumPy or CuPy. Its arguments are taken as checked by `embcodec.kernels`.
 """
 
-from embcodec.reference import binary, cluster, pq, rotation, scalar, sparse, trellis
+from embcodec.reference import binary, cluster, levels, pq, rotation, scalar, sparse, trellis
 from embcodec.reference._registry import REGISTRY, Kernel, bytes_touched, outputs
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "binary",
     "bytes_touched",
     "cluster",
+    "levels",
     "outputs",
     "pq",
     "rotation",

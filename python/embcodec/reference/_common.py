@@ -104,6 +104,13 @@ def scan(x: Array, queries: Array, k: int, metric: str, mask: Array | None, xp: 
     return topk(lambda q: score(q, x, metric, xp), queries, k, mask, xp)
 
 
+def with_extras(x: Array, factor: Array | None, centroids: Array | None, centroid: Array | None) -> Array:
+    """Decoded rows times the factor of each, plus its centroid, where there are any."""
+    if factor is not None:
+        x = x * factor[:, None]
+    return x if centroids is None else x + centroids[centroid]
+
+
 def code_size(d: int, bits: int) -> int:
     """Bytes of a row of d packed codes."""
     return -(-d * bits // 8)

@@ -90,3 +90,13 @@ def search(x: Any, rng: np.random.Generator, masked: bool, **metric: str) -> Arg
     )
     mask = rng.random(n) < 0.5 if masked else None
     return {"queries": queries, "k": min(n, 10), **metric, "mask": mask}
+
+
+def some_extras(x: Any, rng: np.random.Generator) -> Arguments:
+    """Factors of the rows x, and three centroids."""
+    n, d = x.shape
+    return {
+        "factor": rng.random(n, np.float32),
+        "centroids": rng.standard_normal((3, d), np.float32),
+        "centroid": rng.integers(0, 3, n).astype(np.int32),
+    }

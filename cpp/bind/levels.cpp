@@ -1,0 +1,60 @@
+#include "../row/levels.h"
+
+#include "bind.h"
+
+namespace embcodec {
+namespace {
+
+LevelsParams params_of(const F32& levels, const F32& step) {
+  int bits = 0;
+  while (int64_t{1} << bits < levels.size()) ++bits;
+  return {levels.data(), nullptr, step.data(), nullptr, step.size(), bits};
+}
+
+void levels_encode(const py::array& x, int dtype, const F32& levels, const F32& step, U8 codes, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Rows rows = rows_of(x, dtype);
+  const std::vector<float> inverse = inverse_of(step);
+  std::vector<float> midpoints(static_cast<size_t>(levels.size() - 1));
+  std::transform(levels.data(), levels.data() + midpoints.size(), levels.data() + 1, midpoints.begin(),
+                 [](float lower, float upper) { return level_midpoint(lower, upper); });
+  LevelsParams params = params_of(levels, step);
+  params.midpoints = midpoints.data();
+  params.inverse = inverse.data();
+  const CodesOut out = codes_out(codes);
+  encode_rows("levels_encode", rows.n, threads, row_scratch(rows.d),
+              [&](Range r, float* scratch) { return kernels.levels_encode(rows, params, out, r, scratch); });
+}
+
+void levels_decode(const py::array& codes, const F32& levels, const F32& step, F32 x, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const LevelsParams params = params_of(levels, step);
+  float* out = x.mutable_data();
+  decode_rows(from.n, threads, 0,
+              [&](Range r, float* scratch) { kernels.levels_decode(from, params, out, r, scratch); });
+}
+
+void levels_topk(const py::array& codes, const F32& levels, const F32& step, const F32& queries, int k, int metric,
+                 const Mask& mask, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
+                 const MaybeF32& shift, const MaybeF32& direction, F32 scores, I64 ids, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const LevelsParams params = params_of(levels, step);
+  const Extras extras(params.d, factor, centroids, centroid, shift, direction);
+  topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+              kernels.levels_topk(from, params, extras.view(), scan, rows, part, scratch);
+              return kAllFinite;
+            });
+}
+
+}  // namespace
+
+void register_levels(py::module_& m) {
+  m.def("levels_encode", &levels_encode);
+  m.def("levels_decode", &levels_decode);
+  m.def("levels_topk", &levels_topk);
+}
+
+}  // namespace embcodec

@@ -1,0 +1,125 @@
+// Quantization to levels: code = the number of midpoints below x / step; decoded = levels[code] * step:
+// docs/formats.md.
+#pragma once
+#include "packing.inl.h"
+#include "scan.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+// How many midpoints are below x: one comparison with each up to 4 bits, bisection from there.
+template <int BITS>
+EMB_OP i32x16 nearest_level(f32x16 x, const float* midpoints) {
+  i32x16 code = splat_i32(0);
+  if (BITS <= 4)
+    for (int i = 0; i < (1 << BITS) - 1; ++i)
+      code = add_i32(code, select_i32(less(splat(midpoints[i]), x), splat_i32(1), splat_i32(0)));
+  else
+    for (int step = 1 << (BITS - 1); step > 0; step /= 2) {
+      const mask16 above = less(gather(midpoints, add_i32(code, splat_i32(step - 1))), x);
+      code = select_i32(above, add_i32(code, splat_i32(step)), code);
+    }
+  return code;
+}
+
+template <int BITS>
+EMB_OP void levels_encode_row(const float* x, const LevelsParams& p, uint8_t* out) {
+  int64_t j = 0;
+  for (; j + 16 <= p.d; j += 16)
+    put_codes<BITS>(out, j, nearest_level<BITS>(mul(load(x + j), load(p.inverse + j)), p.midpoints), 16);
+  if (j == p.d) return;
+  const int64_t count = p.d - j;
+  const i32x16 codes = nearest_level<BITS>(mul(load_tail(x + j, count), load_tail(p.inverse + j, count)), p.midpoints);
+  put_codes<BITS>(out, j, select_i32(mask_of((1u << count) - 1u), codes, splat_i32(0)), count);
+}
+
+// The levels of `count` <= 16 dimensions from j on; anything in the lanes beyond.
+template <int BITS>
+EMB_OP f32x16 levels_of(const uint8_t* codes, const float* levels, int64_t j, int64_t count) {
+  if (BITS > 1) return gather(levels, get_codes<BITS>(codes, j, count));
+  const uint64_t bits = load_word(codes + j / 8, count > 8 ? 2 : 1);
+  return select(mask_of(static_cast<uint32_t>(bits)), splat(levels[1]), splat(levels[0]));
+}
+
+// The values of `count` <= 16 dimensions from j on; zeros in the lanes beyond.
+template <int BITS>
+EMB_OP f32x16 levels_at(const uint8_t* codes, const LevelsParams& p, int64_t j, int64_t count) {
+  return mul(levels_of<BITS>(codes, p.levels, j, count), lanes_of(p.step + j, count));
+}
+
+// Into `out`, which has room for a multiple of 16 when `pad` is set: the lanes beyond d then are zeros.
+template <int BITS>
+EMB_OP void levels_decode_row(const uint8_t* codes, const LevelsParams& p, float* out, bool pad) {
+  int64_t j = 0;
+  for (; j + 16 <= p.d; j += 16) store(out + j, levels_at<BITS>(codes, p, j, 16));
+  if (j == p.d) return;
+  const f32x16 last = levels_at<BITS>(codes, p, j, p.d - j);
+  if (pad)
+    store(out + j, last);
+  else
+    store_tail(out + j, last, p.d - j);
+}
+
+// Turns a number of bits known at run time into one known to the compiler.
+template <int BITS>
+struct Bits {
+  constexpr int operator()() const { return BITS; }
+};
+template <class Call>
+EMB_OP void for_level_bits(int bits, Call call) {
+  switch (bits) {
+    case 1:
+      return call(Bits<1>());
+    case 2:
+      return call(Bits<2>());
+    case 3:
+      return call(Bits<3>());
+    case 4:
+      return call(Bits<4>());
+    case 5:
+      return call(Bits<5>());
+    case 6:
+      return call(Bits<6>());
+    case 7:
+      return call(Bits<7>());
+    default:
+      return call(Bits<8>());
+  }
+}
+
+int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch) {
+  int64_t bad = kAllFinite;
+  for_level_bits(p.bits, [&](auto bits) {
+    for (int64_t i = r.begin; i < r.end && bad == kAllFinite; ++i) {
+      const float* row = load_row(x, i, scratch);
+      if (row)
+        levels_encode_row<bits()>(row, p, out.data + i * out.stride);
+      else
+        bad = i;
+    }
+  });
+  return bad;
+}
+
+void levels_decode(const Codes& codes, const LevelsParams& p, float* out, Range r, float*) {
+  for_level_bits(p.bits, [&](auto bits) {
+    for (int64_t i = r.begin; i < r.end; ++i)
+      levels_decode_row<bits()>(codes.data + i * codes.stride, p, out + i * p.d, false);
+  });
+}
+
+void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
+                 Range queries, float* scratch) {
+  for_level_bits(p.bits, [&](auto bits) {
+    scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
+      levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
+      add_extras(e, row, buffer, p.d, scan.queries.stride);
+      return static_cast<const float*>(buffer);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,164 @@
+"""Quantization to levels that all dimensions share, each with a step of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embcodec._backends import run
+from embcodec.kernels import _checks
+from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats, code_size
+
+_COUNTS = tuple(2**bits for bits in range(1, 9))
+
+
+def levels_encode(
+    x: Floats,
+    levels: F32,
+    step: F32,
+    *,
+    out: U8 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> U8:
+    """Quantize each value to the nearest of 2**bits levels times the step of its dimension.
+
+    code = the number of midpoints 0.5 * levels[i] + 0.5 * levels[i + 1] below x * (1 / step), so that a tie
+    goes to the lower level; 0 where step <= 0. With levels of least squared error for the values' density it
+    is the quantizer of Lloyd (1982) and Max (1960).
+
+    Args:
+        x: rows (n, d) of float32, float16, bfloat16 or float64.
+        levels: float (2**bits,), bits 1 to 8, ascending.
+        step: what the levels are multiplied with in each dimension, float (d,).
+        out: uint8 (n, ceil(d * bits / 8)).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Codes uint8 (n, ceil(d * bits / 8)), packed LSB-first, rows padded with 0 bits.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or levels other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    _checks.floats("levels_encode", "x", x, "n", "d")
+    n, d = x.shape
+    levels, bits = _levels("levels_encode", levels, x)
+    step = _checks.parameter("levels_encode", "step", step, x, d)
+    out = _checks.output("levels_encode", out, x, _checks.UINT8, n, code_size(d, bits))
+    run("levels_encode", (x, levels, step), (out,), threads, isa)
+    return out
+
+
+def levels_decode(
+    codes: U8,
+    levels: F32,
+    step: F32,
+    *,
+    out: F32 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> F32:
+    """The values levels[code] * step of codes from `levels_encode`.
+
+    Args:
+        codes: uint8 (n, ceil(d * bits / 8)).
+        levels: float (2**bits,), bits 1 to 8, ascending.
+        step: float (d,).
+        out: float32 (n, d).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Rows float32 (n, d).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or levels other than these; a parameter that is not finite.
+        BackendUnavailableError: isa cannot run here.
+    """
+    levels, step = _parameters("levels_decode", codes, levels, step)
+    out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
+    run("levels_decode", (codes, levels, step), (out,), threads, isa)
+    return out
+
+
+def levels_topk(
+    codes: U8,
+    levels: F32,
+    step: F32,
+    queries: Floats,
+    k: int,
+    metric: str = "ip",
+    mask: Bools | None = None,
+    factor: F32 | None = None,
+    centroids: F32 | None = None,
+    centroid: I32 | None = None,
+    shift: F32 | None = None,
+    direction: F32 | None = None,
+    *,
+    out: tuple[F32, I64] | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> tuple[F32, I64]:
+    """The k codes whose decoded rows score best against each query, without decoding them to memory.
+
+    A row is factor * (what `levels_decode` gives + shift * direction) + its centroid, where these are given.
+
+    Args:
+        codes: uint8 (n, ceil(d * bits / 8)), from `levels_encode`.
+        levels: float (2**bits,), bits 1 to 8, ascending.
+        step: float (d,).
+        queries: rows (nq, d) of float32, float16, bfloat16 or float64.
+        k: rows wanted, 1 to n.
+        metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
+        mask: bool (n,), True where the row may be returned; all rows may if None.
+        factor: of each row, float (n,).
+        centroids: float (c, d), with `centroid`.
+        centroid: the centroid of each row, int32 (n,), in [0, c).
+        shift: of each row, float (n,), with `direction`.
+        direction: float (d,).
+        out: float32 (nq, k) and int64 (nq, k).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+
+    Returns:
+        Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape, levels, metric or k other than these; a parameter or query that is not finite.
+        BackendUnavailableError: isa cannot run here.
+    """
+    levels, step = _parameters("levels_topk", codes, levels, step)
+    queries = _checks.queries("levels_topk", queries, codes, len(step))
+    k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
+    extras = _checks.extras("levels_topk", codes, len(step), factor, centroids, centroid)
+    if (shift is None) != (direction is None):
+        raise ValueError("levels_topk: shift and direction go together")
+    if shift is not None:
+        shift = _checks.parameter("levels_topk", "shift", shift, codes, codes.shape[0])
+        direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
+    inputs = (codes, levels, step, queries, k, metric, mask, *extras, shift, direction)
+    run("levels_topk", inputs, out, threads, isa)
+    return out
+
+
+def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[F32, F32]:
+    """Levels and steps, to which the codes must fit."""
+    levels, bits = _levels(kernel, levels, codes)
+    step = _checks.parameter(kernel, "step", step, codes, "d")
+    _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
+    return levels, step
+
+
+def _levels(kernel: str, levels: Any, like: Any) -> tuple[F32, int]:
+    levels = _checks.parameter(kernel, "levels", levels, like, "2**bits")
+    if len(levels) not in _COUNTS:
+        raise ValueError(f"{kernel}: levels must be (2**bits,) with bits from 1 to 8, got ({len(levels)},)")
+    if isinstance(levels, np.ndarray) and (levels[1:] < levels[:-1]).any():
+        raise ValueError(f"{kernel}: levels must ascend")
+    return levels, len(levels).bit_length() - 1

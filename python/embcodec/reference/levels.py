@@ -1,0 +1,122 @@
+"""Quantization to levels that all dimensions share, each with a step of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from embcodec.reference._common import Array, as_float32, pack, scan, unpack, with_extras
+from embcodec.reference._peers import numpy_pack, numpy_scan, numpy_unpack
+from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search, some_extras
+
+BITS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def bits_of(levels: Array) -> int:
+    """The bits that tell 2**bits levels apart."""
+    return int(levels.shape[0]).bit_length() - 1
+
+
+def _encode_inputs(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
+    """Levels over the range of the data and a little beyond, some of them equal; an empty step."""
+    levels = np.sort(rng.integers(-100, 101, 2**bits)).astype(np.float32) / np.float32(64)
+    step = np.abs(x).max(axis=0, initial=0).astype(np.float32) * np.float32(0.9)
+    step[1:][-1:] = 0
+    return {"x": x, "levels": levels, "step": step}
+
+
+def _codes(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
+    arguments = _encode_inputs(x, rng, bits)
+    return {"codes": levels_encode(**arguments), "levels": arguments["levels"], "step": arguments["step"]}
+
+
+def _topk_inputs(
+    x: Array, rng: np.random.Generator, bits: int, extras: bool, **kind: Any
+) -> Arguments | None:
+    if not x.shape[0]:
+        return None
+    arguments = {**_codes(x, rng, bits), **search(x, rng, **kind)}
+    if extras:
+        arguments.update(some_extras(x, rng))
+        arguments["shift"] = rng.integers(-127, 128, len(x)).astype(np.float32)
+        arguments["direction"] = rng.standard_normal(x.shape[1], np.float32)
+    return arguments
+
+
+def _numpy_encode(x: Array, levels: Array, step: Array) -> Array:
+    scaled = np.divide(x, step, out=np.zeros_like(x), where=step > 0)
+    codes = np.searchsorted((levels[1:] + levels[:-1]) / 2, scaled)
+    return numpy_pack(codes.astype(np.uint8), bits_of(levels))
+
+
+def _numpy_decode(codes: Array, levels: Array, step: Array) -> Array:
+    return levels[numpy_unpack(codes, step.shape[0], bits_of(levels))] * step
+
+
+def _numpy_topk(
+    codes: Array,
+    levels: Array,
+    step: Array,
+    queries: Array,
+    k: int,
+    metric: str,
+    mask: Array,
+    factor: Array = None,
+    centroids: Array = None,
+    centroid: Array = None,
+    shift: Array = None,
+    direction: Array = None,
+) -> Any:
+    x = _numpy_decode(codes, levels, step)
+    if shift is not None:
+        x = x + np.outer(shift, direction)
+    x = with_extras(x, factor, centroids, centroid)
+    return numpy_scan(x, queries, k, metric, mask)
+
+
+@register(family="levels", inputs=_encode_inputs, variants=grid(bits=BITS), peer=_numpy_encode)
+def levels_encode(x: Array, levels: Array, step: Array, xp: Any = np) -> Array:
+    """The number of midpoints below x / step; 0 where the step is 0 or the quotient is no number."""
+    x = as_float32("levels_encode", x, xp)
+    inverse = xp.where(step > 0, xp.float32(1) / xp.where(step > 0, step, xp.float32(1)), xp.float32(0))
+    half = xp.float32(0.5)
+    midpoints = half * levels[:-1] + half * levels[1:]
+    scaled = x * inverse
+    codes = xp.where(xp.isnan(scaled), 0, xp.searchsorted(midpoints, scaled.reshape(-1)).reshape(x.shape))
+    return pack(codes.astype(xp.uint8), bits_of(levels), xp)
+
+
+@register(family="levels", inputs=_codes, variants=grid(bits=BITS), peer=_numpy_decode)
+def levels_decode(codes: Array, levels: Array, step: Array, xp: Any = np) -> Array:
+    """levels[code] * step."""
+    return levels[unpack(codes, step.shape[0], bits_of(levels), xp)] * step
+
+
+@register(
+    family="levels",
+    inputs=_topk_inputs,
+    variants=grid(bits=BITS, extras=(False, True), **SEARCHES),
+    peer=_numpy_topk,
+)
+def levels_topk(
+    codes: Array,
+    levels: Array,
+    step: Array,
+    queries: Array,
+    k: int,
+    metric: str = "ip",
+    mask: Array | None = None,
+    factor: Array | None = None,
+    centroids: Array | None = None,
+    centroid: Array | None = None,
+    shift: Array | None = None,
+    direction: Array | None = None,
+    xp: Any = np,
+) -> tuple[Array, Array]:
+    """Search over what levels_decode gives, plus shift * direction, times the factor, plus the centroid."""
+    x = levels_decode(codes, levels, step, xp=xp)
+    if shift is not None:
+        x = x + shift[:, None] * direction
+    x = with_extras(x, factor, centroids, centroid)
+    return scan(x, queries, k, metric, mask, xp)
