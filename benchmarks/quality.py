@@ -25,7 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers import Setting, ours, peer_settings
+from peers import Setting, channel, ours, peer_settings
 from quality_data import PROTOCOLS, K, Task, load_task
 from quality_store import Record, Store
 
@@ -64,6 +64,7 @@ def chosen(args: argparse.Namespace, d: int, protocol: str) -> list[Setting]:
     if args.only != "peers":
         settings += ours.settings(d, args.spec or ours.SPECS, args.bits or ours.RATES)
     if args.only != "ours":
+        settings += channel.settings()
         settings += peer_settings(d)
     if args.only not in ("all", "ours", "peers"):
         settings = [setting for setting in settings if setting.family.startswith(args.only)]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from quality_data import BOUND
 from quality_store import Record
 
 OURS = "embcodec"
@@ -18,11 +19,12 @@ Curve = list[tuple[float, float]]
 
 
 def families(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """The records of each family, ours first."""
+    """The records of each family: ours, the peers', the bound's."""
     result: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         result[record.family].append(record)
-    return {name: result[name] for name in sorted(result, key=lambda name: (name != OURS, name.lower()))}
+    order = sorted(result, key=lambda name: (name != OURS, name == BOUND, name.lower()))
+    return {name: result[name] for name in order}
 
 
 def recall_curve(records: Sequence[Record]) -> Curve:
@@ -38,12 +40,9 @@ def distortion_curve(records: Sequence[Record]) -> Curve:
     """(bits a dimension, decibels above the rate-distortion bound), of the least distortions likewise."""
     curve: Curve = []
     least = math.inf
-    decoded = [
-        (record.bytes, record.distortion, record) for record in records if record.distortion is not None
-    ]
-    for _, distortion, record in sorted(decoded, key=lambda item: item[:2]):
-        if distortion < least:
-            least = distortion
+    for record in sorted(records, key=lambda r: (r.bytes, r.distortion or 0)):
+        if record.distortion is not None and record.distortion < least and record.family != BOUND:
+            least = record.distortion
             curve.append((record.bits, 10 * math.log10(least / record.bound)))
     return curve
 

@@ -18,6 +18,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 K = 10
+BOUND = "Gaussian channel"  # the family that is no codec
 ROW_QUERIES = 1000
 PROTOCOLS = {
     "half": "fit on the even rows, code the odd ones",
@@ -67,12 +68,17 @@ class Task:
 
 def gaussian_bound(variances: F64, bits: float) -> float:
     """Distortion at the rate-distortion bound, by reverse water-filling, as a share of the variance."""
+    return float(np.minimum(variances, water_level(variances, bits)).sum() / variances.sum())
+
+
+def water_level(variances: F64, bits: float) -> float:
+    """The distortion of each component that gets bits, for `bits` a dimension on average."""
     low, high = 0.0, float(variances.max())
     for _ in range(100):
         level = (low + high) / 2
         rate = 0.5 * np.log2(np.maximum(variances / level, 1)).mean()
         low, high = (level, high) if rate > bits else (low, level)
-    return float(np.minimum(variances, high).sum() / variances.sum())
+    return high
 
 
 def load_task(folder: Path, protocol: str) -> Task | None:

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quality_curves import OURS, Curve, distortion_curve, families, recall_curve
+from quality_data import BOUND
 from quality_store import Record, Store
 
 PROTOCOL = "half"
@@ -44,7 +45,8 @@ def draw(axes: Axes, name: str, curve: Curve) -> None:
     axes.plot(
         *zip(*curve),
         color=colour,
-        marker=marker,
+        marker=None if name == BOUND else marker,
+        linestyle="--" if name == BOUND else "-",
         markersize=4,
         linewidth=2.2 if ours else 1.0,
         zorder=3 if ours else 2,

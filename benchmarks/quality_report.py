@@ -22,7 +22,7 @@ from quality_curves import (
     recall_at,
     recall_curve,
 )
-from quality_data import PROTOCOLS
+from quality_data import BOUND, PROTOCOLS
 from quality_store import Record, Store
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -50,16 +50,16 @@ def compared(
         for name, curve in ((name, curve_of(group)) for name, group in families(records).items())
     }
     values = {name: row for name, row in values.items() if any(value is not None for value in row)}
-    rows = [[name] for name in values]
+    rows = [[f"*{name}*" if name == BOUND else name] for name in values]
     for column in range(len(places)):
         cells = [
             "—" if value is None else format(value, form)
             for value in (row[column] for row in values.values())
         ]
-        known = [row[column] for row in values.values() if row[column] is not None]
+        known = [row[column] for name, row in values.items() if name != BOUND and row[column] is not None]
         top = format(best(known), form) if known else ""
-        for row, cell in zip(rows, cells):
-            row.append(f"**{cell}**" if cell == top else cell)
+        for name, row, cell in zip(values, rows, cells):
+            row.append(f"**{cell}**" if cell == top and name != BOUND else cell)
     return rows
 
 
@@ -69,7 +69,9 @@ def needed(records: list[Record]) -> list[tuple[float | None, float | None, str]
     result = []
     for target in TARGETS:
         ours = bytes_at(curves.get(OURS, []), target)
-        peers = [(bytes_at(curve, target), name) for name, curve in curves.items() if name != OURS]
+        peers = [
+            (bytes_at(curve, target), name) for name, curve in curves.items() if name not in (OURS, BOUND)
+        ]
         known = [(size, name) for size, name in peers if size is not None]
         size, name = min(known) if known else (None, "")
         result.append((ours, size, name))

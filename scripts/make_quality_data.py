@@ -8,9 +8,8 @@
     python scripts/make_quality_data.py glove-words --packages PACKAGES -o DATA/glove-words
 
 Each folder gets base.npy and query.npy (float16, unit length; the queries are no rows of the base), names.txt
-(what each base row stands for) and a README.md. wordnet-mpnet takes half an hour on one core,
-glove-words less
-than a minute.
+(what each base row stands for) and a README.md. wordnet-mpnet takes half an hour on one core, glove-words a
+minute.
 """
 
 from __future__ import annotations
