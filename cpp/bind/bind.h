@@ -42,28 +42,18 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
   throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
 }
 
-// RowExtras of d dimensions, padded with zeros as the kernels want them.
-class Extras {
- public:
-  Extras(int64_t d, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
-         const MaybeF32& shift = {}, const MaybeF32& direction = {})
-      : centroids_(padded(d, centroids)), direction_(padded(d, direction)) {
-    view_ = {factor ? factor->data() : nullptr, centroids ? centroids_.data() : nullptr,
-             centroid ? centroid->data() : nullptr, shift ? shift->data() : nullptr,
-             direction ? direction_.data() : nullptr};
-  }
-  const RowExtras& view() const { return view_; }
+// Rows of d dimensions, padded with zeros as the kernels want them; none if there are none.
+inline std::vector<float> padded_rows(const MaybeF32& rows, int64_t d) {
+  const int64_t stride = padded16(d), n = rows ? rows->size() / d : 0;
+  std::vector<float> values(static_cast<size_t>(n * stride));
+  for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
+  return values;
+}
 
- private:
-  static std::vector<float> padded(int64_t d, const MaybeF32& rows) {
-    const int64_t stride = padded16(d), n = rows ? rows->size() / d : 0;
-    std::vector<float> values(static_cast<size_t>(n * stride));
-    for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
-    return values;
-  }
-  std::vector<float> centroids_, direction_;
-  RowExtras view_;
-};
+inline Coarse coarse_of(const std::vector<float>& padded, int64_t d, const MaybeI32& centroid) {
+  const int64_t count = padded.empty() ? 0 : static_cast<int64_t>(padded.size()) / padded16(d);
+  return {padded.data(), centroid ? centroid->data() : nullptr, count};
+}
 
 // 1 / step, 0 where there is none.
 inline std::vector<float> inverse_of(const F32& step) {

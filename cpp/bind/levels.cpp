@@ -41,10 +41,12 @@ void levels_topk(const py::array& codes, const F32& levels, const F32& step, con
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
-  const Extras extras(params.d, factor, centroids, centroid, shift, direction);
+  const std::vector<float> padded = padded_rows(centroids, params.d), along = padded_rows(direction, params.d);
+  const RowExtras extras = {factor ? factor->data() : nullptr, coarse_of(padded, params.d, centroid),
+                            shift ? shift->data() : nullptr, along.data()};
   topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              kernels.levels_topk(from, params, extras.view(), scan, rows, part, scratch);
+              kernels.levels_topk(from, params, extras, scan, rows, part, scratch);
               return kAllFinite;
             });
 }

@@ -46,13 +46,11 @@ void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, 
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates, factors);
-  const int64_t d = trellis.p.d, stride = padded16(d), count = centroids ? centroids->shape(0) : 0;
-  std::vector<float> padded(static_cast<size_t>(count * stride));
-  for (int64_t c = 0; c < count; ++c)
-    std::copy(centroids->data() + c * d, centroids->data() + (c + 1) * d, padded.data() + c * stride);
-  const Coarse coarse = {count ? padded.data() : nullptr, centroid ? centroid->data() : nullptr, count};
+  const int64_t d = trellis.p.d;
+  const std::vector<float> padded = padded_rows(centroids, d);
+  const Coarse coarse = coarse_of(padded, d, centroid);
   topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            int_scan_scratch(d, queries.shape(0), count),
+            int_scan_scratch(d, queries.shape(0), coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.trellis_topk(from, trellis.p, coarse, scan, rows, part, scratch);
               return kAllFinite;

@@ -44,10 +44,11 @@ inline IntQueries int_queries(int64_t count, int64_t stride, int64_t centroids, 
   return q;
 }
 
-// x rounded to multiples of a unit, whose largest is `most`; the length of what rounding took.
+// x rounded to multiples of a unit, `most` of which are the largest; at least the length of what rounding took.
 template <class Int>
 EMB_OP float round_query(const float* x, int64_t n, float largest, float most, Int* out, float& unit) {
-  unit = largest > 0.0f ? largest / most : 1.0f;
+  unit = largest / most;
+  if (!(unit > 1e-30f)) unit = 1e-30f;  // 1 / unit stays finite
   const float inverse = 1.0f / unit;
   float lost = 0.0f;
   for (int64_t j = 0; j < n; ++j) {
@@ -56,10 +57,11 @@ EMB_OP float round_query(const float* x, int64_t n, float largest, float most, I
     const float rest = x[j] - clipped * unit;
     lost += rest * rest;
   }
-  return __builtin_sqrtf(lost);
+  return __builtin_sqrtf(lost) + static_cast<float>(n) * 1e-19f;  // squares of less than that vanish
 }
 
 constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
+constexpr float kLarge = 1e15f;    // beyond this the float32 score may overflow on its way: all bounds are infinite
 
 // `folded`: room for n floats.
 inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query, const Coarse& coarse,
@@ -71,6 +73,11 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
     const float size = __builtin_fabsf(folded[j]);
     largest = size > largest ? size : largest;
     sum += size;
+  }
+  if (!(sum < kLarge)) {
+    for (int64_t j = 0; j < rows.n; ++j) folded[j] = 0.0f;
+    largest = 0.0f;
+    sum = __builtin_inff();
   }
   int8_t* bytes = to.bytes + i * rows.stride;
   int16_t* words = to.words + i * rows.stride;
@@ -96,7 +103,7 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
       sizes = add(sizes, abs(product));
     }
     to.base[i * coarse.count + c] = reduce_add(dot);
-    const float slack = kMargin * ulps * reduce_add(sizes);
+    const float size = reduce_add(sizes), slack = size < kLarge ? kMargin * ulps * size : __builtin_inff();
     to.slack[i] = slack > to.slack[i] ? slack : to.slack[i];
   }
 }
@@ -208,7 +215,10 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
         block.ids[block.count++] = row;
       }
       levels_of(block.ids, block.count, block.levels, block.factor);
-      for (int r = 0; r < block.count; ++r) block.size[r] = __builtin_fabsf(block.factor[r]);
+      for (int r = 0; r < block.count; ++r) {
+        const float size = __builtin_fabsf(block.factor[r]);
+        block.size[r] = size < kLarge ? size : __builtin_inff();
+      }
       int64_t i = 0;
       for (; i + kIntQueries <= count; i += kIntQueries)
         score_levels<kIntQueries>(rows, scan, from + i, block, q, i, coarse, values_of);

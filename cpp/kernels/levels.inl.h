@@ -114,7 +114,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
   for_level_bits(p.bits, [&](auto bits) {
     scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
       levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
-      add_extras(e, row, buffer, p.d, scan.queries.stride);
+      add_extras(e, row, buffer, scan.queries.stride);
       return static_cast<const float*>(buffer);
     });
   });

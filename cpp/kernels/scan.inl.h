@@ -177,13 +177,17 @@ inline int64_t refused_row(const Block& block, int64_t d) {
   return kAllFinite;
 }
 
-// What RowExtras says, on a row whose values from `coded` on are 0.
-EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t coded, int64_t stride) {
-  for (int64_t j = 0; e.shift && j < coded; j += 16)
+EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64_t stride) {
+  if (!coarse.count) return;
+  const float* centroid = coarse.centroids + coarse.of(row) * stride;
+  for (int64_t j = 0; j < stride; j += 16) store(values + j, add(load(values + j), load(centroid + j)));
+}
+
+EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t stride) {
+  for (int64_t j = 0; e.shift && j < stride; j += 16)
     store(values + j, add(load(values + j), mul(splat(e.shift[row]), load(e.direction + j))));
-  for (int64_t j = 0; e.factor && j < coded; j += 16) store(values + j, mul(load(values + j), splat(e.factor[row])));
-  for (int64_t j = 0; e.centroids && j < stride; j += 16)
-    store(values + j, add(load(values + j), load(e.centroids + e.centroid[row] * stride + j)));
+  for (int64_t j = 0; e.factor && j < stride; j += 16) store(values + j, mul(load(values + j), splat(e.factor[row])));
+  add_centroid(e.coarse, row, values, stride);
 }
 
 // `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist

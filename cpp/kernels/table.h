@@ -78,7 +78,7 @@ struct SparseOut {
 // Centroids that a scan adds to decoded rows; none where count is 0.
 struct Coarse {
   const float* centroids;   // (count, padded d)
-  const int32_t* centroid;  // (n,); null: the first for every row
+  const int32_t* centroid;  // (n,); null: there is one, for every row
   int64_t count;
   EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
 };
@@ -94,13 +94,12 @@ struct LevelsParams {
   int bits;
 };
 
-// What becomes of a decoded row in a scan: (row + shift * direction) * factor + centroid, each where it is not null.
+// What becomes of a decoded row in a scan: (row + shift * direction) * factor + centroid, each where there is one.
 struct RowExtras {
-  const float* factor;      // (n,)
-  const float* centroids;   // (centroids, padded d)
-  const int32_t* centroid;  // (n,)
-  const float* shift;       // (n,)
-  const float* direction;   // (padded d,)
+  const float* factor;  // (n,)
+  Coarse coarse;
+  const float* shift;      // (n,)
+  const float* direction;  // (padded d,)
 };
 
 // `scratch` is the task's own memory, 64-byte aligned, of the size that the function's caller in bind/ computes with

@@ -226,9 +226,7 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
   };
   const auto values_of = [&](int64_t row, const int8_t* levels, float factor, float* out) {
     trellis_values(p, levels, factor, out, stride);
-    if (!coarse.centroids) return;
-    const float* centroid = coarse.centroids + coarse.of(row) * stride;
-    for (int64_t j = 0; j < stride; j += 16) store(out + j, add(load(out + j), load(centroid + j)));
+    add_centroid(coarse, row, out, stride);
   };
   scan_levels({p.step, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }

@@ -5,8 +5,8 @@
 namespace embcodec {
 
 constexpr int kTrellisStates = 256;  // a window of 8 bits
-constexpr int kTrellisLevels =
-    128;                          // of a codebook: a window w of the other half stands for minus the level of 255 - w
+// Levels of a codebook: a window w of the other half stands for minus the level of 255 - w.
+constexpr int kTrellisLevels = 128;
 constexpr int kTrellisUnit = 16;  // components of one rate come in runs of this length
 constexpr int kTrellisBooks = 8;  // rows of `codebooks`: first and second of a pair at half a bit, then 1 to 6 bits
 constexpr int kTrellisRates = 7;  // above 0
@@ -56,13 +56,6 @@ EMB_HD void trellis_plan(TrellisParams& p) {
     s.count = p.coded - s.begin;
     p.bytes += s.count / kTrellisUnit * s.rate;
   }
-}
-
-// The 8 bits at bit `at` of a string of so many bytes, beyond which all bits are 0.
-EMB_HD uint32_t trellis_window(const uint8_t* row, int64_t bytes, int64_t at) {
-  const int64_t byte = at / 8;
-  const uint32_t next = byte + 1 < bytes ? row[byte + 1] : 0u;
-  return ((row[byte] | next << 8) >> (at % 8)) & 255u;
 }
 
 }  // namespace

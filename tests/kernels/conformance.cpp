@@ -68,8 +68,9 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     out.add("levels_encode", codes);
     k.levels_decode(from, p, y.get(), {0, c.n}, scratch.get());
     out.add("levels_decode", y);
-    for (const RowExtras& e : {RowExtras{factor.get(), nullptr, nullptr, shift.get(), centroids.get()},
-                               {nullptr, centroids.get(), centroid.get(), nullptr, nullptr}})
+    for (const RowExtras& e : {RowExtras{factor.get(), {nullptr, nullptr, 0}, shift.get(), centroids.get()},
+                               {nullptr, {centroids.get(), centroid.get(), 2}, nullptr, nullptr},
+                               {nullptr, {centroids.get(), nullptr, 1}, nullptr, nullptr}})
       add_scan(out, "levels_topk", k, c, scan_scratch(c.d),
                [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
   }

@@ -171,7 +171,7 @@ ERRORS = [
     (
         lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=X),
         ValueError,
-        "levels_topk: centroids and centroid go together",
+        "levels_topk: centroids need centroid",
     ),
     (
         lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, shift=ROW),
@@ -184,6 +184,11 @@ ERRORS = [
         ),
         ValueError,
         "levels_topk: centroid must be in [0, 10)",
+    ),
+    (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, centroid=np.zeros(N, np.int32)),
+        ValueError,
+        "levels_topk: centroid needs centroids",
     ),
     (lambda: k.sq_encode(X, LO, STEP, 5), ValueError, "sq_encode: bits must be 8, 6 or 4, got 5"),
     (lambda: k.pq_fit(X, 4, 6), ValueError, "pq_fit: bits must be 8 or 4, got 6"),

@@ -117,15 +117,15 @@ class Transform(Stage):
 
 @dataclass(frozen=True)
 class Coarse:
-    """What a coarse stage took off the rows: centroids (c, d), and which one of each row, int32 (n,)."""
+    """What a coarse stage took off the rows: centroids (c, d), and the one of each row."""
 
     centroids: F32
-    ids: I32
+    ids: I32 | None  # (n,); None if there is one centroid
 
     @classmethod
-    def none(cls, n: int, d: int) -> Coarse:
+    def none(cls, d: int) -> Coarse:
         """Nothing: one centroid at the origin."""
-        return cls(np.zeros((1, d), np.float32), np.zeros(n, np.int32))
+        return cls(np.zeros((1, d), np.float32), None)
 
 
 class Coder(Stage):

@@ -154,7 +154,7 @@ class Rotated(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return self.search_residual(codes, Coarse.none(len(codes), self.d), queries, k, metric, mask, threads)
+        return self.search_residual(codes, Coarse.none(self.d), queries, k, metric, mask, threads)
 
     def search_residual(
         self,

@@ -174,27 +174,12 @@ class TCQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        mean = project(self.mean[None], self.components.T)
-        return self._scan(codes, mean, None, queries, k, metric, mask, threads)
+        return self.search_residual(codes, Coarse.none(self.d), queries, k, metric, mask, threads)
 
     def search_residual(
         self,
         codes: U8,
         coarse: Coarse,
-        queries: F32,
-        k: int,
-        metric: str,
-        mask: Bools | None,
-        threads: int | None,
-    ) -> Hits:
-        centroids = project(coarse.centroids + self.mean, self.components.T)
-        return self._scan(codes, centroids, coarse.ids, queries, k, metric, mask, threads)
-
-    def _scan(
-        self,
-        codes: U8,
-        centroids: F32,
-        centroid: np.typing.NDArray[np.int32] | None,
         queries: F32,
         k: int,
         metric: str,
@@ -211,8 +196,8 @@ class TCQ(Coder):
             metric=metric,
             mask=mask,
             factors=factors,
-            centroids=centroids,
-            centroid=centroid,
+            centroids=project(coarse.centroids + self.mean, self.components.T),
+            centroid=coarse.ids,
             threads=threads,
         )
 

@@ -156,21 +156,20 @@ def search(
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
-def extras(
-    kernel: str, like: Array, d: int, factor: Any, centroids: Any, centroid: Any
-) -> tuple[F32 | None, F32 | None, I32 | None]:
-    """What joins decoded rows in a scan: a factor (n,) of each, and centroids (c, d) with the one of each."""
-    n = like.shape[0]
-    if factor is not None:
-        factor = parameter(kernel, "factor", factor, like, n)
-    if (centroids is None) != (centroid is None):
-        raise ValueError(f"{kernel}: centroids and centroid go together")
+def coarse(kernel: str, like: Array, d: int, centroids: Any, centroid: Any) -> tuple[F32 | None, I32 | None]:
+    """Centroids (c, d) that a scan adds to decoded rows, and the one of each row, needless with one."""
     if centroids is not None:
         centroids = parameter(kernel, "centroids", centroids, like, "c", d)
+    n, count = like.shape[0], 0 if centroids is None else len(centroids)
+    if centroid is None and count not in (0, 1):
+        raise ValueError(f"{kernel}: centroids need centroid, which tells the one of each row")
+    if centroid is not None:
+        if centroids is None:
+            raise ValueError(f"{kernel}: centroid needs centroids")
         centroid = contiguous(typed(kernel, "centroid", centroid, INT32, n))
-        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < len(centroids):
-            raise ValueError(f"{kernel}: centroid must be in [0, {len(centroids)})")
-    return factor, centroids, centroid
+        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < count:
+            raise ValueError(f"{kernel}: centroid must be in [0, {count})")
+    return centroids, centroid
 
 
 def _module(kernel: str, name: str, a: Any) -> None:

@@ -117,8 +117,8 @@ def levels_topk(
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
         factor: of each row, float (n,).
-        centroids: float (c, d), with `centroid`.
-        centroid: the centroid of each row, int32 (n,), in [0, c).
+        centroids: float (c, d).
+        centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
         shift: of each row, float (n,), with `direction`.
         direction: float (d,).
         out: float32 (nq, k) and int64 (nq, k).
@@ -136,13 +136,15 @@ def levels_topk(
     levels, step = _parameters("levels_topk", codes, levels, step)
     queries = _checks.queries("levels_topk", queries, codes, len(step))
     k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
-    extras = _checks.extras("levels_topk", codes, len(step), factor, centroids, centroid)
+    if factor is not None:
+        factor = _checks.parameter("levels_topk", "factor", factor, codes, codes.shape[0])
+    centroids, centroid = _checks.coarse("levels_topk", codes, len(step), centroids, centroid)
     if (shift is None) != (direction is None):
         raise ValueError("levels_topk: shift and direction go together")
     if shift is not None:
         shift = _checks.parameter("levels_topk", "shift", shift, codes, codes.shape[0])
         direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
-    inputs = (codes, levels, step, queries, k, metric, mask, *extras, shift, direction)
+    inputs = (codes, levels, step, queries, k, metric, mask, factor, centroids, centroid, shift, direction)
     run("levels_topk", inputs, out, threads, isa)
     return out
 

@@ -136,7 +136,7 @@ def trellis_topk(
         mask: bool (n,), True where the row may be returned; all rows may if None.
         factors: float (256,), as in `trellis_decode`.
         centroids: float (c, d).
-        centroid: the centroid of each row, int32 (n,), in [0, c); the first for all if None.
+        centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -153,17 +153,10 @@ def trellis_topk(
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
     _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
-    n, d = codes.shape[0], len(step)
+    d = len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
-    if centroids is not None:
-        centroids = _checks.parameter(name, "centroids", centroids, codes, "c", d)
-    if centroid is not None:
-        centroid = _checks.contiguous(_checks.typed(name, "centroid", centroid, _checks.INT32, n))
-        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < (
-            0 if centroids is None else len(centroids)
-        ):
-            raise ValueError(f"{name}: centroid must be a row of centroids")
+    centroids, centroid = _checks.coarse(name, codes, d, centroids, centroid)
     inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factors, centroids, centroid)
     run(name, inputs, out, threads, isa)
     return out

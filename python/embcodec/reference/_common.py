@@ -108,7 +108,9 @@ def with_extras(x: Array, factor: Array | None, centroids: Array | None, centroi
     """Decoded rows times the factor of each, plus its centroid, where there are any."""
     if factor is not None:
         x = x * factor[:, None]
-    return x if centroids is None else x + centroids[centroid]
+    if centroids is None:
+        return x
+    return x + (centroids[0] if centroid is None else centroids[centroid])
 
 
 def code_size(d: int, bits: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, pack, scan
+from embcodec.reference._common import Array, as_float32, pack, scan, with_extras
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
 
 STATES = 256
@@ -165,6 +165,4 @@ def trellis_topk(
 ) -> tuple[Array, Array]:
     """Search over decoded rows, plus the centroid."""
     x = trellis_decode(codes, codebooks, step, rates, factors, xp=xp)
-    if centroids is not None:
-        x = x + (centroids[0] if centroid is None else centroids[centroid])
-    return scan(x, queries, k, metric, mask, xp)
+    return scan(with_extras(x, None, centroids, centroid), queries, k, metric, mask, xp)
