@@ -90,7 +90,7 @@ class Residual(Coder):
             raise ValueError(
                 f"codes: row {int(np.argmax(wide >= self.count))} names a centroid beyond {self.count}"
             )
-        return wide, np.ascontiguousarray(codes[:, self.id_size :])
+        return wide, codes[:, self.id_size :]
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         ids, inner = self._parts(codes)
