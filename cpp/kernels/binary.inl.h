@@ -1,7 +1,7 @@
 // One bit a dimension: thresholding, decoding to two values, search by Hamming distance and by float queries.
 #pragma once
 #include "../row/bits.h"
-#include "scan.inl.h"
+#include "many.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {

@@ -1,8 +1,8 @@
 // Quantization to levels: code = the number of midpoints below x / step; decoded = levels[code] * step:
 // docs/formats.md.
 #pragma once
+#include "many.inl.h"
 #include "packing.inl.h"
-#include "scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {

@@ -1,8 +1,8 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits, and the exact scan.
 // code = rint(clip((x - lo) * inverse, 0, top)); decoded = lo + code * step: docs/formats.md.
 #pragma once
+#include "many.inl.h"
 #include "packing.inl.h"
-#include "scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {

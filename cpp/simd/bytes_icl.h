@@ -45,6 +45,14 @@ EMB_OP void store_pairs(int8_t* p, levels a, levels b) {
   store_levels(p + 64, _mm512_permutex2var_epi64(low, second, high));
 }
 
+// sum + the products of four bytes each: a without sign, b with.
+#if defined(EMB_EMULATED)
+EMB_OP void add_dot4(__m512i& sum, __m512i a, __m512i b) { sum = _mm512_dpbusd_epi32(sum, a, b); }
+#else
+// GCC 12 copies the sums to other registers and back around the intrinsic: a tile's scan then takes twice the time.
+EMB_OP void add_dot4(__m512i& sum, __m512i a, __m512i b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+#endif
+
 #if defined(EMB_EMULATED)
 EMB_OP int32_t sum_i32(__m512i a) {
   int32_t lanes[16], sum = 0;
@@ -71,11 +79,52 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
       x[r] = _mm512_xor_si512(_mm512_loadu_si512(rows + r * row_stride + j), _mm512_set1_epi8(-128));
     for (int q = 0; q < Q; ++q) {
       const __m512i y = _mm512_loadu_si512(queries + q * query_stride + j);
-      for (int r = 0; r < R; ++r) sum[q][r] = _mm512_dpbusd_epi32(sum[q][r], x[r], y);
+      for (int r = 0; r < R; ++r) add_dot4(sum[q][r], x[r], y);
     }
   }
   for (int q = 0; q < Q; ++q)
     for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]) - 128 * total[q];
+}
+
+#define EMB_BYTE_COLUMNS 1
+constexpr int kByteRows = 8, kByteVectors = 2;
+
+// products[r][c]: row r . the 16 queries of vector c, over n values, a multiple of 4. Of a query, four values + 128 lie
+// side by side, beside those of the next; totals[r]: the sum of row r.
+template <int R, int C>
+EMB_OP void byte_products(const int8_t* rows, int64_t row_stride, const int32_t* totals, const uint8_t* columns,
+                          int64_t column_stride, int64_t n, f32x16 (&products)[R][C]) {
+  __m512i sum[R][C];
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < C; ++c) sum[r][c] = _mm512_set1_epi32(-128 * totals[r]);
+  for (int64_t j = 0; j < n; j += 4, columns += 64) {
+    __m512i y[C];
+    for (int c = 0; c < C; ++c) y[c] = _mm512_loadu_si512(columns + c * column_stride);
+    for (int r = 0; r < R; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, rows + r * row_stride + j, 4);
+      for (int c = 0; c < C; ++c) add_dot4(sum[r][c], y[c], _mm512_set1_epi32(four));
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < C; ++c) products[r][c] = to_f32(sum[r][c]);
+}
+
+struct LevelSums {
+  int32_t total, squares;
+};
+// Of n levels; up to 63 bytes more are read.
+EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i total = _mm512_setzero_si512(), squares = total;
+  for (int64_t j = 0; j < n; j += 64) {
+    const __mmask64 inside = n - j < 64 ? (1ull << (n - j)) - 1 : ~0ull;
+    const __m512i x = _mm512_maskz_mov_epi8(inside, _mm512_loadu_si512(row + j));
+    add_dot4(total, ones, x);
+    const __m512i low = _mm512_cvtepi8_epi16(lower(x)), high = _mm512_cvtepi8_epi16(upper(x));
+    squares = _mm512_add_epi32(squares, _mm512_add_epi32(_mm512_madd_epi16(low, low), _mm512_madd_epi16(high, high)));
+  }
+  return {sum_i32(total), sum_i32(squares)};
 }
 
 }  // namespace
