@@ -42,10 +42,17 @@ inline QueryBounds query_bounds(int64_t count, Room& room) {
   return {room.take<float>(count), room.take<float>(count), room.take<float>(count), room.take<float>(count)};
 }
 
-// What a bound has to reach for a score of at least `floor`.
+// What a bound has to reach for a score above `floor`. The least float32 keeps out what is equal where nothing is
+// rounded: the scores of a query of zeros.
 EMB_OP f32x16 least_bound(const QueryBounds& q, int64_t i, f32x16 floor) {
   const f32x16 scaled = mul(floor, load(q.scale + i));
-  return sub(add(scaled, load(q.shift + i)), mul(abs(scaled), splat(8.0f * kUlp)));
+  return add(sub(add(scaled, load(q.shift + i)), mul(abs(scaled), splat(8.0f * kUlp))), splat(1e-45f));
+}
+
+EMB_OP bool all_zero(const float* x, int64_t n) {
+  for (int64_t j = 0; j < n; ++j)
+    if (x[j] != 0.0f) return false;
+  return true;
 }
 
 // Of |x - q|^2 = |x|^2 + |q|^2 - 2 x.q, how much the squares can err.
@@ -55,13 +62,14 @@ EMB_OP float square_rounding(int64_t d) { return 4.0f * rounding_of(d); }
 inline void bound_query(const Scan& s, int64_t query, float lost, const QueryBounds& q, int64_t i) {
   const float square = s.queries.square[query], norm = s.queries.norm[query];
   q.error[i] = bounded(square) ? kMargin * (lost + rounding_of(s.queries.d) * norm) : __builtin_inff();
+  if (square == 0.0f && all_zero(s.queries.data + query * s.queries.stride, s.queries.d)) q.error[i] = 0.0f;
   q.length[i] = kMargin * norm;
   q.scale[i] = s.metric == Metric::cosine ? norm : 1.0f;
   q.shift[i] = s.metric == Metric::l2 ? square * (1.0f - square_rounding(s.queries.d)) : 0.0f;
 }
 
 // Estimates of the products with a row are `factor` times those of a tile; `lost`: the length of what they leave out.
-EMB_OP void bound_row(const Scan& s, float square, float factor, float lost, RowBounds& b, int r) {
+EMB_OP void bound_row(const Scan& s, bool zero, float square, float factor, float lost, RowBounds& b, int r) {
   const float norm = __builtin_sqrtf(square);
   b.factor[r] = factor;
   b.size[r] = norm + lost;
@@ -69,7 +77,7 @@ EMB_OP void bound_row(const Scan& s, float square, float factor, float lost, Row
   b.add[r] = 0.0f;
   if (!bounded(square)) {
     b.factor[r] = b.lost[r] = 0.0f;
-    b.size[r] = __builtin_inff();
+    b.size[r] = zero ? 0.0f : __builtin_inff();
     return;
   }
   if (s.metric == Metric::ip) return;
@@ -128,6 +136,12 @@ EMB_OP void offer_block(const Scan& s, const QueryBounds& q, const RowBounds& b,
 template <class T>
 EMB_OP T* column(T* columns, int64_t i, int64_t n) {
   return columns + i / 16 * 16 * n;
+}
+
+EMB_OP void to_float_column(const Scan& s, int64_t query, float* columns, int64_t i) {
+  const float* x = s.queries.data + query * s.queries.stride;
+  float* to = column(columns, i, s.queries.d) + i % 16;
+  for (int64_t j = 0; j < s.queries.d; ++j) to[16 * j] = x[j];
 }
 
 #if EMB_BYTE_COLUMNS
@@ -201,7 +215,7 @@ struct ManyColumns : ByteColumns {
     float step;
     const float lost = to_bytes(x, n, bytes + r * stride, step);
     sums[r] = level_sums(bytes + r * stride, n).total;
-    bound_row(s, square, step, lost, b, r);
+    bound_row(s, square == 0.0f && all_zero(x, n), square, step, lost, b, r);
   }
 };
 
@@ -219,16 +233,14 @@ struct ManyColumns {
     return {s.queries.d, room.take<float>(count * s.queries.d), room.take<const float*>(kManyRows)};
   }
   EMB_OP void put_query(const Scan& s, int64_t query, const QueryBounds& q, int64_t i) const {
-    const float* x = s.queries.data + query * s.queries.stride;
-    float* to = column(columns, i, d) + i % 16;
-    for (int64_t j = 0; j < d; ++j) to[16 * j] = x[j];
+    to_float_column(s, query, columns, i);
     bound_query(s, query, 0.0f, q, i);
   }
   EMB_OP void put_row(const Scan& s, const float* x, float square, RowBounds& b, int r) const {
     if (r == 0)
       for (int at = 0; at < kManyRows; ++at) rows[at] = x;
     rows[r] = x;
-    bound_row(s, square, 1.0f, 0.0f, b, r);
+    bound_row(s, square == 0.0f && all_zero(x, d), square, 1.0f, 0.0f, b, r);
   }
   EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kRows][kVectors]) const {
     const float* at = column(columns, i, d);

@@ -111,19 +111,22 @@ EMB_OP void table_rows(const float* query, int64_t stride, const float* blocks, 
 
 template <bool L2>
 EMB_OP void fill_tables(const Pq& p, const Queries& queries, float* tables, Range r, float* blocks) {
-  const int64_t stride = queries.stride, size = p.m * p.ksub;
-  for (int64_t s = 0; s < p.m; ++s) {
-    blocks_of_codewords(subspace(p, s), blocks);
-    const float* query = queries.data + r.begin * stride + s * p.dsub;
-    float* table = tables + s * p.ksub;
-    int64_t left = r.end - r.begin;
-    for (; left >= 4; left -= 4, query += 4 * stride, table += 4 * size)
-      table_rows<L2, 4>(query, stride, blocks, p, table, size);
-    for (; left > 0; --left, query += stride, table += size) table_rows<L2, 1>(query, stride, blocks, p, table, size);
-  }
+  constexpr int Q = kColumnRows;
+  const int64_t stride = queries.stride, size = p.m * p.ksub, block = p.ksub * p.dsub;
+  for (int64_t s = 0; s < p.m; ++s) blocks_of_codewords(subspace(p, s), blocks + s * block);
+  for (int64_t i = r.begin; i < r.end; tables += Q * size, i += Q)
+    for (int64_t s = 0; s < p.m; ++s) {
+      const float *query = queries.data + i * stride + s * p.dsub, *from = blocks + s * block;
+      float* table = tables + s * p.ksub;
+      if (r.end - i >= Q)
+        table_rows<L2, Q>(query, stride, from, p, table, size);
+      else
+        for (int64_t q = 0; q < r.end - i; ++q)
+          table_rows<L2, 1>(query + q * stride, stride, from, p, table + q * size, size);
+    }
 }
 
-// Tables (m, ksub) of the queries, one after the other. `scratch`: ksub*dsub floats.
+// Tables (m, ksub) of the queries, one after the other. `scratch`: pq_tables_scratch(m, ksub, dsub).
 void pq_tables(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch) {
   if (metric == Metric::l2)
     fill_tables<true>(p, queries, tables, r, scratch);

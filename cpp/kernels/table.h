@@ -193,16 +193,19 @@ static constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row
 
 constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that are added up together
 constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
-static constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * dsub; }
+// Lookup tables: the codewords, 16 side by side.
+static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
 // ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
-  return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
+  return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
 }
 
 // ... and for sparse rows: a row, maxima of its parts, candidates' indices and magnitudes.
 static constexpr int64_t topk_encode_scratch(int64_t d) { return 4 * padded16(d); }
-// ... and for their scan: columns of 16 queries.
-static constexpr int64_t sparse_topk_scratch(int64_t d) { return 16 * d; }
+// ... and for their scan: columns and bounds of the queries.
+static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
+  return many_queries(d, queries) * (d + 4) + 5 * 16;
+}
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
 static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;

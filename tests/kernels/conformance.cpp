@@ -184,7 +184,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     const Codes from = {others.get(), c.n, size};
     k.pq_decode(from, p, y.get(), {0, c.n});
     out.add("pq_decode", y);
-    const Exact<float> blocks(pq_tables_scratch(ksub, dsub));
+    const Exact<float> blocks(pq_tables_scratch(m, ksub, dsub));
     for (const Metric metric : {Metric::ip, Metric::l2}) {
       k.pq_tables(p, {c.q.get(), nullptr, nullptr, 3, c.d, c.d}, metric, tables.get(), {0, 3}, blocks.get());
       out.add("pq_tables", tables);
@@ -210,7 +210,7 @@ void sparse_family(Results& out, const Kernels& k, const Case& c) {
     k.topk_decode(s, c.d, y.get(), {0, c.n});
     out.add("topk_decode", y);
     add_scan(
-        out, "sparse_topk", k, c, [&](int64_t) { return sparse_topk_scratch(c.d); },
+        out, "sparse_topk", k, c, [&](int64_t nq) { return sparse_topk_scratch(c.d, nq); },
         [&](const Scan& scan, Range rows, Range part, float* m) { k.sparse_topk(s, scan, rows, part, m); });
   }
 }
