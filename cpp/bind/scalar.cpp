@@ -29,7 +29,8 @@ void sq_topk(const py::array& codes, const F32& lo, const F32& step, const F32& 
   const Codes from = codes_of(codes);
   const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
   topk_rows("sq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            scan_scratch(params.d, queries.shape(0)), [&](const Scan& scan, Range rows, Range part, float* scratch) {
+            code_scan_scratch(params.d, queries.shape(0)),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.sq_topk(from, params, scan, rows, part, scratch);
               return kAllFinite;
             });
@@ -61,7 +62,8 @@ void rowsq_topk(const py::array& codes, const F32& scale, const F32& offset, con
   const Codes from = codes_of(codes);
   const RowSqParams params = {scale.data(), offset.data(), queries.shape(1), bits};
   topk_rows("rowsq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            scan_scratch(params.d, queries.shape(0)), [&](const Scan& scan, Range rows, Range part, float* scratch) {
+            code_scan_scratch(params.d, queries.shape(0)),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.rowsq_topk(from, params, scan, rows, part, scratch);
               return kAllFinite;
             });

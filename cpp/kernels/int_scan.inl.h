@@ -11,10 +11,8 @@ namespace {
 
 struct LevelRows {
   const float* step;  // of each dimension
-  const float*
-      blur;        // how far a decoded value may be from level * step (+ centroid), over kUlp; null: no more than those
-  int64_t n;       // levels of a row
-  int64_t stride;  // of rows of levels and of integer queries, a multiple of 64 and at least n
+  int64_t n;          // levels of a row
+  int64_t stride;     // of rows of levels and of integer queries, a multiple of 64 and at least n
 };
 
 // Queries times the steps, as integers of 8 and 16 bits times a unit. A sum of products with levels differs from the
@@ -49,30 +47,27 @@ EMB_OP float round_query(const float* x, int64_t n, float largest, float most, I
   unit = largest / most;
   if (!(unit > 1e-30f)) unit = 1e-30f;  // 1 / unit stays finite
   const float inverse = 1.0f / unit;
-  float lost = 0.0f;
+  double lost = 0.0;
   for (int64_t j = 0; j < n; ++j) {
     const float value = __builtin_rintf(x[j] * inverse), clipped = value > most ? most : value < -most ? -most : value;
     out[j] = static_cast<Int>(clipped);
     const float rest = x[j] - clipped * unit;
-    lost += rest * rest;
+    lost += static_cast<double>(rest) * static_cast<double>(rest);
   }
-  return __builtin_sqrtf(lost) + static_cast<float>(n) * 1e-19f;  // squares of less than that vanish
+  return static_cast<float>(__builtin_sqrt(lost)) + static_cast<float>(n) * 1e-19f;  // squares of less than that vanish
 }
-
-constexpr float kLarge = 1e15f;  // beyond this the float32 score may overflow on its way: all bounds are infinite
 
 // `bytes`: where the query's go; `folded`: room for n floats.
 inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query, const Coarse& coarse,
                           const IntQueries& to, int64_t i, int8_t* bytes, float* folded) {
   const float* x = scan.queries.data + query * scan.queries.stride;
-  float largest = 0.0f, sum = 0.0f, square = 0.0f, blurred = 0.0f;
+  float largest = 0.0f, sum = 0.0f, square = 0.0f;
   for (int64_t j = 0; j < rows.n; ++j) {
     folded[j] = x[j] * rows.step[j];
     const float size = __builtin_fabsf(folded[j]);
     largest = size > largest ? size : largest;
     sum += size;
     square += size * size;
-    if (rows.blur) blurred += __builtin_fabsf(x[j]) * rows.blur[j];
   }
   if (!(sum < kLarge)) {
     for (int64_t j = 0; j < rows.n; ++j) folded[j] = 0.0f;
@@ -92,20 +87,13 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
   const float rounded = rounding * (__builtin_sqrtf(square) + 1e-19f);  // squares of less than that vanish
   to.error8[i] = kMargin * (lost8 + rounded);
   to.error16[i] = kMargin * (lost16 + rounded);
-  float most_rest = 0.0f;
+  to.slack[i] = 0.0f;
   for (int64_t c = 0; c < coarse.count; ++c) {
-    const float* centroid = coarse.centroids + c * scan.queries.stride;
-    f32x16 dot = splat(0.0f), sizes = splat(0.0f);
-    for (int64_t j = 0; j < scan.queries.stride; j += 16) {
-      const f32x16 product = mul(load(x + j), load(centroid + j));
-      dot = add(dot, product);
-      sizes = add(sizes, abs(product));
-    }
-    to.base[c * to.most + i] = reduce_add(dot);
-    const float size = reduce_add(sizes), rest = size < kLarge ? kMargin * rounding * size : __builtin_inff();
-    most_rest = rest > most_rest ? rest : most_rest;
+    float sizes;
+    to.base[c * to.most + i] = product_and_sizes(scan, query, coarse.centroids + c * scan.queries.stride, sizes);
+    const float slack = sizes < kLarge ? kMargin * rounding * sizes : __builtin_inff();
+    to.slack[i] = slack > to.slack[i] ? slack : to.slack[i];
   }
-  to.slack[i] = most_rest + (blurred < kLarge ? kMargin * kUlp * blurred : __builtin_inff());
 }
 
 // A block of rows that may be returned, as levels, and those that were needed as float32.

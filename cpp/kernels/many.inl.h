@@ -11,6 +11,7 @@ namespace {
 
 constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
 constexpr float kUlp = 6e-8f;
+constexpr float kLarge = 1e15f;  // beyond this the float32 score may overflow on its way: all bounds are infinite
 constexpr float kLeastSquare = 1e-30f, kMostSquare = 1e30f;  // float32 bounds nothing beyond these
 
 EMB_OP bool bounded(float square) { return square > kLeastSquare && square < kMostSquare; }
@@ -129,6 +130,19 @@ EMB_OP void offer_block(const Scan& s, const QueryBounds& q, const RowBounds& b,
   constexpr int64_t most = 16 * Columns::kVectors;
   for (int64_t i = 0; i < count; i += most)
     offer_tile(s, q, b, rows, first, i, static_cast<int>(count - i < most ? count - i : most), columns, exact);
+}
+
+// The product of a query with a padded row, and the sum of the magnitudes of what is added.
+EMB_OP float product_and_sizes(const Scan& s, int64_t query, const float* row, float& sizes) {
+  const float* x = s.queries.data + query * s.queries.stride;
+  f32x16 dot = splat(0.0f), size = splat(0.0f);
+  for (int64_t j = 0; j < s.queries.stride; j += 16) {
+    const f32x16 product = mul(load(x + j), load(row + j));
+    dot = add(dot, product);
+    size = add(size, abs(product));
+  }
+  sizes = reduce_add(size);
+  return reduce_add(dot);
 }
 
 // The columns of 16 queries after those of 16 others, n of them for each, a lane for each query; zeros where there are

@@ -228,8 +228,7 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
     trellis_values(p, levels, factor, out, stride);
     add_centroid(coarse, row, out, stride);
   };
-  scan_levels({p.step, nullptr, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of,
-              values_of);
+  scan_levels({p.step, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }
 
 }  // namespace

@@ -110,6 +110,51 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
     for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]);
 }
 
+#define EMB_CODE_PRODUCTS 1
+constexpr int kBytes = 32;    // of codes, multiplied at a time
+constexpr int kCodeTile = 8;  // rows of which so many sums are made together
+
+// The largest magnitude of a query's bytes beside values of 0..largest: maddubs adds two products in 16 bits.
+EMB_OP float byte_limit(int largest) { return largest > 129 ? 64.0f : 127.0f; }
+
+struct CodeTable {
+  __m256i values;  // 16 bytes, twice
+};
+EMB_OP CodeTable load_code_table(const uint8_t* table) {
+  const __m128i values = table ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)) : _mm_setzero_si128();
+  return {_mm256_broadcastsi128_si256(values)};
+}
+
+// Sums of 8 vectors: hadd adds neighbours, of two vectors at once, within halves.
+EMB_OP void store_sums(const __m256i (&sum)[8], int32_t* out) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[4], sum[5]), _mm256_hadd_epi32(sum[6], sum[7]));
+  const __m256i all = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), all);
+}
+
+// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
+template <int BITS, bool TABLE>
+EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
+                          int32_t* sums) {
+  constexpr int kParts = 8 / BITS;
+  const __m256i low = _mm256_set1_epi8(static_cast<char>((1 << BITS) - 1)), ones = _mm256_set1_epi16(1);
+  __m256i sum[kCodeTile];
+  for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm256_setzero_si256();
+  for (int64_t i = 0; i < loads; ++i)
+    for (int part = 0; part < kParts; ++part) {
+      const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + (i * kParts + part) * kBytes));
+      for (int r = 0; r < kCodeTile; ++r) {
+        __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + i * kBytes));
+        if (part) value = _mm256_srli_epi16(value, BITS * part);
+        if (BITS < 8) value = _mm256_and_si256(value, low);
+        if (TABLE) value = _mm256_shuffle_epi8(table.values, value);
+        sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_maddubs_epi16(value, y), ones));
+      }
+    }
+  store_sums(sum, sums);
+}
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec

@@ -127,6 +127,62 @@ EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
   return {sum_i32(total), sum_i32(squares)};
 }
 
+#define EMB_CODE_PRODUCTS 1
+constexpr int kBytes = 64;     // of codes, multiplied at a time
+constexpr int kCodeTile = 16;  // rows of which so many sums are made together
+
+// The largest magnitude of a query's bytes beside values of 0..largest.
+EMB_OP float byte_limit(int) { return 127.0f; }
+
+struct CodeTable {
+  __m512i values;  // 16 bytes, four times
+};
+EMB_OP CodeTable load_code_table(const uint8_t* table) {
+  const __m128i values = table ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)) : _mm_setzero_si128();
+  return {_mm512_broadcast_i32x4(values)};
+}
+
+// Sums of 16 vectors: pairs of them are added crosswise, 16 -> 8 -> 4 -> 2 -> 1, and their lanes with them.
+EMB_OP void store_sums(__m512i (&sum)[16], int32_t* out) {
+  for (int i = 0; i < 8; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(sum[2 * i], sum[2 * i + 1]),
+                              _mm512_unpackhi_epi32(sum[2 * i], sum[2 * i + 1]));
+  for (int i = 0; i < 4; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(sum[2 * i], sum[2 * i + 1]),
+                              _mm512_unpackhi_epi64(sum[2 * i], sum[2 * i + 1]));
+  // Now each quarter of vector i holds partial sums of rows 4i .. 4i + 3.
+  for (int i = 0; i < 2; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0x88),
+                              _mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0xdd));
+  const __m512i all =
+      _mm512_add_epi32(_mm512_shuffle_i32x4(sum[0], sum[1], 0x88), _mm512_shuffle_i32x4(sum[0], sum[1], 0xdd));
+  _mm512_storeu_si512(out, all);
+}
+
+// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
+template <int BITS, bool TABLE>
+EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
+                          int32_t* sums) {
+  constexpr int kParts = 8 / BITS;
+  const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << BITS) - 1));
+  __m512i sum[kCodeTile];
+  for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm512_setzero_si512();
+  for (int64_t i = 0; i < loads; ++i) {
+    __m512i y[kParts];
+    for (int part = 0; part < kParts; ++part) y[part] = _mm512_loadu_si512(query + (i * kParts + part) * kBytes);
+    for (int r = 0; r < kCodeTile; ++r) {
+      const __m512i codes = _mm512_loadu_si512(rows[r] + i * kBytes);
+      for (int part = 0; part < kParts; ++part) {
+        __m512i value = part ? _mm512_srli_epi16(codes, static_cast<unsigned>(BITS * part)) : codes;
+        if (BITS < 8) value = _mm512_and_si512(value, low);
+        if (TABLE) value = _mm512_shuffle_epi8(table.values, value);
+        add_dot4(sum[r], value, y[part]);
+      }
+    }
+  }
+  store_sums(sum, sums);
+}
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec

@@ -16,7 +16,7 @@ using namespace embcodec;
 
 void scalar_family(Results& out, const Kernels& k, Case c) {
   const Range r = {0, c.n};
-  const auto room = [&](int64_t nq) { return scan_scratch(c.d, nq); };
+  const auto room = [&](int64_t nq) { return code_scan_scratch(c.d, nq); };
   for (const int bits : {8, 6, 4}) {
     const Exact<float> lo = c.floats(c.d, -2, 0), step = c.floats(c.d, 0, 0.1f), scratch(row_scratch(c.d));
     Exact<float> inverse(c.d), y(c.n * c.d), scale(c.n), offset(c.n);
@@ -72,7 +72,7 @@ void levels_family(Results& out, const Kernels& k, Case c) {
                                {nullptr, {centroids.get(), centroid.get(), 2}, nullptr, nullptr},
                                {nullptr, {centroids.get(), nullptr, 1}, nullptr, nullptr}})
       add_scan(
-          out, "levels_topk", k, c, [&](int64_t nq) { return scan_scratch(c.d, nq); },
+          out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
           [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
   }
 }
@@ -91,7 +91,7 @@ void binary_family(Results& out, const Kernels& k, Case c) {
     k.bits_decode(from, p, y.get(), {0, c.n}, scratch.get());
     out.add("bits_decode", y);
     add_scan(
-        out, "bits_topk", k, c, [&](int64_t nq) { return scan_scratch(c.d, nq); },
+        out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
         [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); });
     add_scan(
         out, "hamming_topk", k, c, [](int64_t) { return 0; },
