@@ -9,9 +9,8 @@ namespace {
 
 // Dimension j of a row is the float32 factor * (v * scale_j + offset_j) + addend * direction_j + its centroid's, where
 // v is the code's value, 0..largest. Scale, offset and direction go into the query (CodeForm); factor and addend are
-// the row's.
-struct CodeRows {
-  Codes codes;
+// the row's. How codes of `bits` bits lie in a row, and their values:
+struct PackedCodes {
   int64_t d;
   int bits;
   bool msb;              // dimension 0 is the highest bit of its byte
@@ -36,13 +35,8 @@ struct CodeBlock32 {
   int32_t base[kCodeBlock];
 };
 
-// Whether codes of so many bits lie as the tile reads them.
-EMB_OP bool codes_multiply(int bits) { return bits == 8 || bits == 4 || bits == 2 || bits == 1; }
-
 #if EMB_CODE_PRODUCTS
 
-// The query's bytes lie as the tile meets their codes: of kBytes bytes of codes first the lowest `bits` of each, then
-// the next ones.
 struct CodeQueries {
   int64_t stride;
   int8_t* bytes;
@@ -65,13 +59,8 @@ inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
   return q;
 }
 
-EMB_OP int64_t place_of(const CodeRows& rows, int64_t j) {
-  const int parts = 8 / rows.bits;
-  const int64_t byte = j / parts, part = rows.msb ? parts - 1 - j % parts : j % parts;
-  return (byte / kBytes * parts + part) * kBytes + byte % kBytes;
-}
-
-inline void put_code_query(const CodeRows& rows, const CodeForm& form, const float* folded, const CodeQueries& q,
+template <class Products>
+inline void put_code_query(const Products& rows, const CodeForm& form, const float* folded, const CodeQueries& q,
                            int64_t i) {
   float largest = 0.0f;
   double lost = 0.0, rest_sum = 0.0;
@@ -87,7 +76,7 @@ inline void put_code_query(const CodeRows& rows, const CodeForm& form, const flo
     const float scaled = __builtin_rintf(folded[j] * inverse);
     const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
     const double rest = static_cast<double>(folded[j]) - static_cast<double>(byte) * static_cast<double>(unit);
-    q.bytes[i * q.stride + place_of(rows, j)] = static_cast<int8_t>(byte);
+    q.bytes[i * q.stride + rows.place(j)] = static_cast<int8_t>(byte);
     lost += rest * rest;
     rest_sum += rest;
   }
@@ -126,17 +115,16 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
   return block.count < 32 ? wanted & ((1u << block.count) - 1u) : wanted;
 }
 
-// The next rows that may be returned. Those whose tile would read beyond the codes go to `copies`.
-inline int64_t next_codes(const CodeRows& rows, const Coarse& coarse, const Scan& scan, int64_t row, int64_t end,
-                          uint8_t* copies, CodeBlock32& block) {
-  const int64_t bytes = (rows.d * rows.bits + 7) / 8, read = (bytes + kBytes - 1) / kBytes * kBytes;
+// The next rows that may be returned. Those of which `read` bytes would reach beyond the codes go to `copies`.
+inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
+                          int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
   for (block.count = 0; row < end && block.count < kCodeBlock; ++row) {
     if (scan.mask && !scan.mask[row]) continue;
     const int n = block.count++;
     block.ids[n] = row;
     block.base[n] = coarse.count ? static_cast<int32_t>(coarse.of(row) * kManyQueries) : 0;
-    block.rows[n] = rows.codes.data + row * rows.codes.stride;
-    if ((rows.codes.n - 1 - row) * rows.codes.stride + bytes >= read) continue;
+    block.rows[n] = codes.data + row * codes.stride;
+    if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
     __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
     block.rows[n] = copies + n * read;
   }
@@ -144,39 +132,49 @@ inline int64_t next_codes(const CodeRows& rows, const Coarse& coarse, const Scan
   return row;
 }
 
-template <int BITS, bool TABLE>
-EMB_OP void sum_codes(const CodeRows& rows, const CodeBlock32& block, const int8_t* query, int32_t* sums) {
-  const int64_t loads = ((rows.d * BITS + 7) / 8 + kBytes - 1) / kBytes;
-  const CodeTable table = load_code_table(TABLE ? rows.table : nullptr);
-  for (int r = 0; r < block.count; r += kCodeTile)
-    code_products<BITS, TABLE>(block.rows + r, loads, query, table, sums + r);
-}
-
-EMB_OP void sum_any_codes(const CodeRows& rows, const CodeBlock32& block, const int8_t* query, int32_t* sums) {
-  switch (rows.table ? -rows.bits : rows.bits) {
-    case 8:
-      return sum_codes<8, false>(rows, block, query, sums);
-    case 4:
-      return sum_codes<4, false>(rows, block, query, sums);
-    case 1:
-      return sum_codes<1, false>(rows, block, query, sums);
-    case -4:
-      return sum_codes<4, true>(rows, block, query, sums);
-    default:
-      return sum_codes<2, true>(rows, block, query, sums);
+// The query's bytes lie as a tile meets their codes: of kBytes bytes of codes first the lowest `bits` of each, then the
+// next ones.
+struct PackedProducts : PackedCodes {
+  EMB_OP int64_t bytes() const { return (d * bits + 7) / 8; }
+  EMB_OP int64_t loads() const { return (bytes() + kBytes - 1) / kBytes; }
+  EMB_OP int64_t read() const { return loads() * kBytes; }
+  EMB_OP int64_t query_stride() const { return loads() * kBytes * (8 / bits); }
+  EMB_OP int64_t place(int64_t j) const {
+    const int parts = 8 / bits;
+    const int64_t byte = j / parts, part = msb ? parts - 1 - j % parts : j % parts;
+    return (byte / kBytes * parts + part) * kBytes + byte % kBytes;
   }
-}
+  template <int BITS, bool TABLE>
+  EMB_OP void add_up(const CodeBlock32& block, const int8_t* query, int32_t* sums) const {
+    const CodeTable values = load_code_table(TABLE ? table : nullptr);
+    for (int r = 0; r < block.count; r += kCodeTile)
+      code_products<BITS, TABLE>(block.rows + r, loads(), query, values, sums + r);
+  }
+  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
+    switch (table ? -bits : bits) {
+      case 8:
+        return add_up<8, false>(block, query, out);
+      case 4:
+        return add_up<4, false>(block, query, out);
+      case 1:
+        return add_up<1, false>(block, query, out);
+      case -4:
+        return add_up<4, true>(block, query, out);
+      default:
+        return add_up<2, true>(block, query, out);
+    }
+  }
+};
 
-template <class Form, class Terms, class Values>
-EMB_OP void scan_codes_few(const CodeRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
-                           float* scratch, const Form& form_of, const Terms& terms_of, const Values& values_of) {
+template <class Products, class Form, class Terms, class Values>
+EMB_OP void scan_codes_few(const Codes& codes, const Products& rows, const Coarse& coarse, const Scan& scan,
+                           Range range, Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
+                           const Values& values_of) {
   Room room = {scratch};
-  const int64_t stride = scan.queries.stride;
+  const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
   float *values = room.take<float>(stride), *folded = room.take<float>(stride);
-  const int64_t loads = ((rows.d * rows.bits + 7) / 8 + kBytes - 1) / kBytes;
-  const CodeQueries q = code_queries(loads * kBytes * (8 / rows.bits), coarse.count, room);
-  const int64_t count = queries.end - queries.begin;
+  const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
     put_code_query(rows, form_of(x, folded), folded, q, i);
@@ -184,12 +182,16 @@ EMB_OP void scan_codes_few(const CodeRows& rows, const Coarse& coarse, const Sca
   }
   CodeBlock32 block = {};
   for (int64_t row = range.begin; row < range.end;) {
-    row = next_codes(rows, coarse, scan, row, range.end, copies, block);
-    for (int n = 0; n < block.count; ++n) terms_of(block.ids[n], block.factor[n], block.addend[n]);
+    row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
+    for (int n = 0; n < block.count; ++n) {
+      terms_of(block.ids[n], block.factor[n], block.addend[n]);
+      const bool finite = __builtin_fabsf(block.factor[n]) < kLarge && __builtin_fabsf(block.addend[n]) < kLarge;
+      if (!finite) block.factor[n] = __builtin_nanf("");  // no bound
+    }
     for (int64_t i = 0; i < count && block.count; ++i) {
       TopK& best = scan.best[queries.begin + i];
       int32_t sums[kCodeBlock] = {};
-      sum_any_codes(rows, block, q.bytes + i * q.stride, sums);
+      rows.sums(block, q.bytes + i * q.stride, sums);
       for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
         const int64_t id = block.ids[__builtin_ctz(wanted)];
         keep(best, dot16(scan.queries.data + (queries.begin + i) * stride, values_of(id, values), stride), id);
@@ -203,14 +205,17 @@ EMB_OP void scan_codes_few(const CodeRows& rows, const Coarse& coarse, const Sca
 // form_of(x, folded) fills d floats and gives the form of query x; terms_of(row, factor, addend) sets a row's own;
 // values_of(row, buffer) gives the row as scan_rows wants it. `scratch`: code_scan_scratch.
 template <class Form, class Terms, class Values>
-EMB_OP void scan_codes(const CodeRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
-                       float* scratch, const Form& form_of, const Terms& terms_of, const Values& values_of) {
+EMB_OP void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
+                       Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
+                       const Values& values_of) {
 #if EMB_CODE_PRODUCTS
-  const bool few = queries.end - queries.begin < kManyQueries;
-  if (few && scan.metric == Metric::ip && codes_multiply(rows.bits))
-    return scan_codes_few(rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
+  const bool few = queries.end - queries.begin < kManyQueries,
+             multiply = rows.bits == 8 || rows.bits == 4 || rows.bits == 2 || rows.bits == 1;
+  if (few && multiply && scan.metric == Metric::ip)
+    return scan_codes_few(codes, PackedProducts{rows}, coarse, scan, range, queries, scratch, form_of, terms_of,
+                          values_of);
 #else
-  (void)rows, (void)coarse, (void)form_of, (void)terms_of;
+  (void)codes, (void)rows, (void)coarse, (void)form_of, (void)terms_of;
 #endif
   scan_rows(scan, range, queries, scratch, values_of);
 }

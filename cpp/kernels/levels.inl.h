@@ -155,7 +155,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
   for_level_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;
     const int used = bits() <= 4 ? bits() : 0;  // beyond, no table is short enough
-    scan_codes({codes, p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
+    scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
                terms_of, [&](int64_t row, float* buffer) {
                  levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
                  add_extras(e, row, buffer, scan.queries.stride);

@@ -134,6 +134,27 @@ void pq_tables(const Pq& p, const Queries& queries, Metric metric, float* tables
     fill_tables<false>(p, queries, tables, r, scratch);
 }
 
+// Sums of R rows' entries of a table (m, ksub). Codes are cut from 64-bit words: a load for each 8 or 16 of them.
+template <int BITS, int R>
+EMB_OP void lookup(const float* table, const uint8_t* const* codes, int64_t m, float* sums) {
+  constexpr int kPerWord = 64 / BITS, kEntries = 1 << BITS;
+  float sum[R] = {};
+  int64_t s = 0;
+  for (; s + kPerWord <= m; s += kPerWord) {
+    uint64_t word[R];
+    for (int r = 0; r < R; ++r) __builtin_memcpy(&word[r], codes[r] + s * BITS / 8, 8);
+    for (int t = 0; t < kPerWord; ++t, table += kEntries) {
+      for (int r = 0; r < R; ++r) {
+        sum[r] += table[word[r] & (kEntries - 1)];
+        word[r] >>= BITS;
+      }
+    }
+  }
+  for (; s < m; ++s, table += kEntries)
+    for (int r = 0; r < R; ++r) sum[r] += table[code_at<BITS>(codes[r], s)];
+  for (int r = 0; r < R; ++r) sums[r] = sum[r];
+}
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec

@@ -102,7 +102,7 @@ void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows
     return form;
   };
   const auto terms_of = [](int64_t, float& factor, float& addend) { factor = 1.0f, addend = 0.0f; };
-  EMB_FOR_BITS(p.bits, scan_codes({codes, p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
+  EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
                                   form_of, terms_of, [&](int64_t row, float* buffer) {
                                     sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
                                     return static_cast<const float*>(buffer);
@@ -172,7 +172,7 @@ void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Rang
   const auto terms_of = [&](int64_t row, float& factor, float& addend) {
     factor = p.scale[row], addend = p.offset[row];
   };
-  EMB_FOR_BITS(p.bits, scan_codes({codes, p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
+  EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
                                   form_of, terms_of, [&](int64_t row, float* buffer) {
                                     rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
                                     return static_cast<const float*>(buffer);

@@ -203,9 +203,12 @@ constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that
 constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
 // Lookup tables: the codewords, 16 side by side.
 static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
-// ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
+// ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
+// the codewords, or tables of bytes and 64 rows of codes twice.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
-  return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
+  const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
+  const int64_t bytes = 4 * (m + 1) * ksub + 2 * 64 * (m + 15) / 4 + 16;
+  return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
 }
 
 // ... and for sparse rows: a row, maxima of its parts, candidates' indices and magnitudes.
@@ -230,7 +233,7 @@ static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t ce
   const int64_t count = queries < kManyQueries ? kManyQueries : many_queries(d, queries, centroids);
   const int64_t integers = kIntBlock * padded16(d) + padded16(d) + count * levels_stride(d) +
                            count * (10 + (centroids ? centroids : 1)) + 16 * 16;
-  const int64_t floats = scan_scratch(d, queries);
+  const int64_t floats = code_scan_scratch(d, queries, centroids);
   return levels_scratch(d) + (integers > floats ? integers : floats);
 }
 

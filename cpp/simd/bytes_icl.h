@@ -21,8 +21,9 @@ EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
                                        EMB_LANE(6), EMB_LANE(7));
 #undef EMB_LANE
   const __m512i from = _mm512_set1_epi64(0x0706050403020100 * SHIFT);
-  __m512i bytes = _mm512_loadu_si512(p);
-  if (left < 64) bytes = _mm512_maskz_mov_epi8((__mmask64{1} << left) - 1, bytes);
+  // Eight windows take 8 * SHIFT + 8 bytes.
+  const __mmask64 there = left < 64 ? (__mmask64{1} << left) - 1 : ~__mmask64{0};
+  const __m512i bytes = _mm512_maskz_loadu_epi8(there, p);
   return _mm512_multishift_epi64_epi8(from, _mm512_permutexvar_epi8(at, bytes));
 }
 
@@ -181,6 +182,113 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
     }
   }
   store_sums(sum, sums);
+}
+
+#define EMB_WINDOW_PRODUCTS 1
+
+// A book whose levels have 128 added: without sign, and minus a level is still 256 minus its byte.
+EMB_OP LevelBook load_raised_book(const int8_t* book) {
+  const LevelBook b = load_book(book);
+  return {_mm512_xor_si512(b.low, _mm512_set1_epi8(-128)), _mm512_xor_si512(b.high, _mm512_set1_epi8(-128))};
+}
+
+// Adds to sum[r] the levels of kWindows windows of row r, from its byte `from` on, times the query's bytes. `left`:
+// bytes that the row has from there on.
+template <int SHIFT>
+EMB_OP void add_window_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
+                                const int8_t* query, __m512i (&sum)[kCodeTile]) {
+  const __m512i y = _mm512_loadu_si512(query);
+  for (int r = 0; r < kCodeTile; ++r) add_dot4(sum[r], look_up(book, cut_windows<SHIFT>(rows[r] + from, left)), y);
+}
+// ... and for windows of pairs, whose second ones' bytes follow.
+EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& first,
+                              const LevelBook& second, const int8_t* query, __m512i (&sum)[kCodeTile]) {
+  const __m512i y0 = _mm512_loadu_si512(query), y1 = _mm512_loadu_si512(query + kWindows);
+  for (int r = 0; r < kCodeTile; ++r) {
+    const windows w = cut_windows<1>(rows[r] + from, left);
+    add_dot4(sum[r], look_up(first, w), y0);
+    add_dot4(sum[r], look_up(second, w), y1);
+  }
+}
+
+#define EMB_BYTE_TABLES 1
+constexpr int kPlaneRows = 64;
+constexpr bool kLongTables = true;  // of 256 entries too
+
+// 16 bytes of each row from byte `at` on, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
+// takes rows r, r + 16, r + 32 and r + 48, so that its quarters are 16 x 16 transposes.
+EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* planes) {
+  const auto quarter = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+  __m512i a[16], b[16];
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(r)), quarter(r + 16), 1);
+    a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(r + 32), 2), quarter(r + 48), 3);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {  // each stage doubles the run of rows that lie together
+    b[2 * r] = _mm512_unpacklo_epi8(a[r], a[r + 8]);
+    b[2 * r + 1] = _mm512_unpackhi_epi8(a[r], a[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    a[2 * r] = _mm512_unpacklo_epi8(b[r], b[r + 8]);
+    a[2 * r + 1] = _mm512_unpackhi_epi8(b[r], b[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    b[2 * r] = _mm512_unpacklo_epi8(a[r], a[r + 8]);
+    b[2 * r + 1] = _mm512_unpackhi_epi8(a[r], a[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    _mm512_storeu_si512(planes + 2 * r * kPlaneRows, _mm512_unpacklo_epi8(b[r], b[r + 8]));
+    _mm512_storeu_si512(planes + (2 * r + 1) * kPlaneRows, _mm512_unpackhi_epi8(b[r], b[r + 8]));
+  }
+}
+
+EMB_OP __m512i short_entries(const uint8_t* table, __m512i codes) {
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+}
+EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
+  const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), codes, _mm512_loadu_si512(table + 64));
+  const __m512i high =
+      _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 128), codes, _mm512_loadu_si512(table + 192));
+  return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high);
+}
+
+// Which rows' sums of entries, one for each code of BITS bits, are at least `least`. Entries are at most 127, so that
+// two fit a byte.
+template <int BITS>
+EMB_OP uint64_t rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, uint16_t least) {
+  const __m512i nibble = _mm512_set1_epi8(15);
+  __m512i both = _mm512_setzero_si512(), odd = both;  // words: even rows + 256 * odd rows, odd rows
+  int64_t b = 0;
+  const auto add_bytes = [&](__m512i entries) {
+    both = _mm512_add_epi16(both, entries);
+    odd = _mm512_add_epi16(odd, _mm512_srli_epi16(entries, 8));
+  };
+  if (BITS == 4) {
+    for (; b < bytes; ++b, planes += kPlaneRows, table += 32) {
+      const __m512i codes = _mm512_loadu_si512(planes);
+      const __m512i first = short_entries(table, _mm512_and_si512(codes, nibble));
+      const __m512i second = short_entries(table + 16, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
+      add_bytes(_mm512_add_epi8(first, second));
+    }
+  } else {
+    for (; b + 2 <= bytes; b += 2, planes += 2 * kPlaneRows, table += 512)
+      add_bytes(_mm512_add_epi8(long_entries(table, _mm512_loadu_si512(planes)),
+                                long_entries(table + 256, _mm512_loadu_si512(planes + kPlaneRows))));
+    if (b < bytes) add_bytes(long_entries(table, _mm512_loadu_si512(planes)));
+  }
+  const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(least));
+  const __m512i even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
+  const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, limit), of_odd = _mm512_cmpge_epu16_mask(odd, limit);
+  if (!(of_even | of_odd)) return 0;
+  const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
+                                        _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
+  return _mm512_movepi8_mask(marks);
 }
 
 }  // namespace

@@ -298,25 +298,35 @@ Tally threads() {
   return tally;
 }
 
+using Tallies = std::map<std::pair<std::string, std::string>, Tally>;  // by kernel and level
+
+void compare(Tallies& tallies, const std::function<Results(const Kernels&)>& run) {
+  const Results want = run(*levels()[0].kernels);
+  for (const Level& level : levels()) {
+    if (!level.available) continue;
+    const Results got = run(*level.kernels);
+    for (size_t i = 0; i < want.kernels().size(); ++i) {
+      const auto& [kernel, bytes] = got.kernels()[i];
+      Tally& tally = tallies[{kernel, level.name}];
+      ++tally.cases;
+      tally.wrong += !passes(kernel, bytes, want.kernels()[i].second);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
-  std::map<std::pair<std::string, std::string>, Tally> tallies;  // by kernel and level
+  Tallies tallies;
   for (const int64_t d : kDims)
     for (const int64_t n : kRows)
-      for (const char* kind : kData) {
-        const Results want = run_all(*levels()[0].kernels, n, d, kind);
-        for (const Level& level : levels()) {
-          if (!level.available) continue;
-          const Results got = run_all(*level.kernels, n, d, kind);
-          for (size_t i = 0; i < want.kernels().size(); ++i) {
-            const auto& [kernel, bytes] = got.kernels()[i];
-            Tally& tally = tallies[{kernel, level.name}];
-            ++tally.cases;
-            tally.wrong += !passes(kernel, bytes, want.kernels()[i].second);
-          }
-        }
-      }
+      for (const char* kind : kData) compare(tallies, [&](const Kernels& k) { return run_all(k, n, d, kind); });
+  for (const int64_t d : {33, 64})  // enough rows for lookup tables of bytes
+    compare(tallies, [&](const Kernels& k) {
+      Results out;
+      pq_family(out, k, Case(4103, d, "normal"));
+      return out;
+    });
   tallies[{"parallel_for", "all"}] = threads();
   int failures = 0;
   for (const auto& [name, tally] : tallies) {

@@ -75,7 +75,21 @@ def sparse(rng):
     return "sparse_topk", {"indices": indices, "values": values}
 
 
+def product(bits, m):
+    """Enough rows for lookup tables of bytes."""
+
+    def inputs(rng):
+        codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
+        codes = rng.integers(0, 256, (4200, m * bits // 8)).astype(np.uint8)
+        codes[2100:] = codes[:2100]
+        return "pq_topk", {"codes": codes, "codebooks": codebooks}
+
+    return inputs
+
+
 CASES = {
+    "pq8": product(8, 7),
+    "pq4": product(4, 14),
     "flat": flat,
     "sq8": scalar(8),
     "sq6": scalar(6),
@@ -92,6 +106,10 @@ CASES = {
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
     return CASES[request.param](np.random.default_rng(5))
+
+
+def rows_of(case):
+    return len(next(iter(case[1].values())))
 
 
 def queries_of(count, kernel, inputs):
@@ -119,7 +137,7 @@ class TestExact:
         check(case, queries_of(count, *case), metric=metric, isa=isa)
 
     def test_mask(self, case, isa, count):
-        mask = np.random.default_rng(8).random(N) < 0.1
+        mask = np.random.default_rng(8).random(rows_of(case)) < 0.1
         mask[:64] = False  # blocks with no row
         check(case, queries_of(count, *case), mask=mask, isa=isa)
 
