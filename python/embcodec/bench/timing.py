@@ -20,8 +20,11 @@ def least_seconds(call: Call, samples: int = 5, at_most: float = 0.2) -> float:
     Args:
         call: what to time.
         samples: how many.
-        at_most: seconds after which no more are taken.
+        at_most: seconds after which no more are taken; a call that takes longer is timed once.
     """
+    first = _sample(call, 1)
+    if first > at_most:
+        return first  # the cost of a first call is nothing beside it
     calls = _calls(call)
     found = [_sample(call, calls)]
     while len(found) < samples and sum(found) * calls < at_most:
@@ -42,6 +45,8 @@ def interleave(
         at_most: seconds after which no round begins ...
         at_least: ... once there are as many as this.
     """
+    for call in calls.values():
+        call()  # the first may allocate or load
     calls_of = {name: _calls(call) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     started = perf_counter()
@@ -61,6 +66,5 @@ def _sample(call: Call, calls: int) -> float:
 
 
 def _calls(call: Call) -> int:
-    """How many calls make a sample. The first call is not looked at: it may allocate or load."""
-    call()
+    """How many calls make a sample."""
     return max(1, round(SAMPLE_SECONDS / _sample(call, 1)))
