@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -38,6 +38,7 @@ class Benchmark:
         bytes: read and written by a call.
         operations: additions and multiplications of a call, as the plain algorithm has them.
         quality: accuracy (more is better) and error (less is better) of its results.
+        inputs: what a kernel is called with; empty for a codec.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Benchmark:
     bytes: int
     operations: int | None
     quality: Callable[[], Quality]
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 def cases() -> list[Case]:
@@ -93,6 +95,7 @@ def kernel_benchmark(case: Case, x: Array, queries: int, threads: int | None) ->
         bytes=bytes_touched(inputs, result),
         operations=_operations(name, inputs, x.shape[1]),
         quality=partial(quality_of, case, x),
+        inputs=inputs,
     )
 
 

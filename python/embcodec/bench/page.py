@@ -84,7 +84,8 @@ def _roofline(run: Run) -> str:
     legend = "".join(f'<span><i class="g{i}"></i>{escape(kind)}</span>' for i, kind in used.items())
     return (
         "<p>Operations of the plain algorithm, under the bandwidth of a copy and the rate of a float32 "
-        "matrix product, both of this machine. Data in a cache can rise above the slope, integers above the top.</p>"
+        "matrix product, both of this machine. Data in a cache can rise above the slope, integers "
+        "above the top.</p>"
         f'<p class="legend">{legend}</p>{roofline(spots, copy, matmul)}'
     )
 
