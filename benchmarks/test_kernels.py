@@ -2,8 +2,8 @@
 
 A kernel that is slower than NumPy fails. extra_info (--benchmark-json) has what `embcodec bench` reads: the
 bytes touched, operations, accuracy and error, the processor, level, threads, and the machine's copy bandwidth
-(np.copyto, bytes read plus bytes written); and the share of that bandwidth, NumPy's time over the kernel's, and
-the commit.
+(np.copyto, bytes read plus bytes written); and the share of that bandwidth, NumPy's time over the kernel's,
+and the commit.
 """
 
 from functools import cache

@@ -26,10 +26,9 @@ def codec_benchmarks(
     specs: Sequence[str], threads: int | None, wanted: Callable[[str], bool]
 ) -> Iterator[Benchmark]:
     """Fit, encode, decode and search of each spec, as far as wanted by name."""
-    sample = load_sample()
     for spec in specs:
         if any(wanted(f"{spec} {step}") for step in _STEPS):
-            work = _Work(spec, sample, threads or get_num_threads())
+            work = _Work(spec, load_sample(), threads or get_num_threads())
             yield from (work.benchmark(step) for step in _STEPS if wanted(f"{spec} {step}"))
 
 

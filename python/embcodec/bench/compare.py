@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from embcodec.bench.runs import Measurement, Run
-from embcodec.bench.statistics import Interval, paired_ratio, unpaired_ratio
+from embcodec.bench.statistics import Interval, paired_ratio, rounds_needed, unpaired_ratio
 
-__all__ = ["Change", "Tolerance", "Verdict", "compare", "speed_of"]
+__all__ = ["Change", "Tolerance", "Verdict", "are_paired", "compare", "rounds_to_decide", "speed_of"]
 
 
 class Verdict(str, Enum):
@@ -19,6 +19,7 @@ class Verdict(str, Enum):
     slower = "slower"
     worse = "worse"  # less accurate
     missing = "missing"  # in the new run
+    undecided = "undecided"  # it looks slower, and there are too few rounds to tell
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,17 @@ def compare(base: Run, new: Run, tolerance: Tolerance | None = None) -> list[Cha
     by chance is shared out among the benchmarks (Bonferroni).
     """
     tolerance = tolerance or Tolerance()
-    paired = bool(base.rounds_of) and base.rounds_of == new.rounds_of
+    paired = are_paired(base, new)
     risk = tolerance.risk / max(1, len(base.measurements))
     return [
         _change(name, measurement, new.measurements.get(name), paired, risk, tolerance)
         for name, measurement in base.measurements.items()
     ]
+
+
+def are_paired(base: Run, new: Run) -> bool:
+    """Whether they are the two sides of the same rounds."""
+    return bool(base.rounds_of) and base.rounds_of == new.rounds_of
 
 
 def _change(
@@ -86,8 +92,15 @@ def _change(
     return Change(name, Verdict.worse if worse else speed_of(ratio, tolerance), base, new, ratio, worse)
 
 
+def rounds_to_decide(benchmarks: int, tolerance: Tolerance, paired: bool) -> int:
+    """How many rounds a comparison of so many benchmarks needs."""
+    return rounds_needed(tolerance.risk / benchmarks / (1 if paired else 2))
+
+
 def speed_of(ratio: Interval, tolerance: Tolerance) -> Verdict:
     """What an interval of new time over base time says."""
+    if not ratio.is_bounded:
+        return Verdict.undecided if ratio.middle > 1 + tolerance.speed else Verdict.same
     if ratio.low > 1 + tolerance.speed:
         return Verdict.slower
     return Verdict.faster if ratio.high < 1 / (1 + tolerance.speed) else Verdict.same

@@ -14,33 +14,27 @@ from embcodec.bench.machine import commit_of, describe
 from embcodec.bench.runs import Measurement, Run
 from embcodec.bench.timing import least_seconds
 
-__all__ = ["measure"]
+__all__ = ["find", "measure"]
 
 QUERIES = 5  # of a scan
 
 
-def measure(
+def find(
     *,
-    rounds: int = 5,
     only: Sequence[str] = (),
     rows: int = 4_096,
     dims: int = 384,
     specs: Sequence[str] = SPECS,
     threads: int | None = None,
-    on_round: Callable[[int], None] | None = None,
-) -> Run:
-    """Time the registry's kernels, and codecs on the bundled sample.
-
-    Each round times every benchmark, so that the rounds of one lie as far apart as the run is long.
+) -> list[Benchmark]:
+    """The registry's kernels, and codecs on the bundled sample, ready to be timed.
 
     Args:
-        rounds: numbers for each benchmark.
         only: take the benchmarks whose names contain one of these; all if empty.
         rows: n of the kernels' matrix.
         dims: d of it.
         specs: codecs.
         threads: the default number if None.
-        on_round: called when a round begins, with its number from 0.
 
     Raises:
         ValueError: no benchmark has such a name.
@@ -53,10 +47,26 @@ def measure(
     ]
     if not benchmarks:
         raise ValueError(f"no benchmark's name contains {' or '.join(map(repr, only))}")
+    return benchmarks
+
+
+def measure(
+    benchmarks: Sequence[Benchmark],
+    rounds: int = 5,
+    threads: int | None = None,
+    on_round: Callable[[int], None] = lambda i: None,
+) -> Run:
+    """Time benchmarks. Each round times all, so that the rounds of one lie as far apart as the run is long.
+
+    Args:
+        benchmarks: what `find` found.
+        rounds: numbers for each benchmark.
+        threads: what `find` was told.
+        on_round: called when a round begins, with its number from 0.
+    """
     seconds: dict[str, list[float]] = {b.name: [] for b in benchmarks}
     for i in range(rounds):
-        if on_round is not None:
-            on_round(i)
+        on_round(i)
         for b in benchmarks:
             seconds[b.name].append(least_seconds(b.call))
     commit, time = commit_of(Path.cwd())

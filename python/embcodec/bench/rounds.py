@@ -1,12 +1,7 @@
-"""Two installations or source trees, or two commands, measured in turns: what disturbs one disturbs both."""
+"""Two sides measured in turns: what disturbs one disturbs the other, and cancels in their ratio."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,71 +9,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from embcodec.bench.compare import Change, Tolerance, Verdict, compare
-from embcodec.bench.runs import Measurement, Run, read_run
+from embcodec.bench.machine import commit_of
+from embcodec.bench.runs import Run
+from embcodec.bench.sides import Measurements, Side, measure_round
 from embcodec.bench.statistics import rounds_needed
 
-__all__ = ["Comparison", "Side", "compare_sides"]
+__all__ = ["Comparison", "compare_sides"]
 
-CONFIRMING_ROUNDS = 20
-_OUT = "{out}"
+CONFIRMING_ROUNDS = 25
 
-
-@dataclass(frozen=True)
-class Side:
-    """How to measure one side once: a command that writes a result to {out}.
-
-    Attributes:
-        command: its words.
-        folder: where to run it; None for a new one, so that no source tree is imported by chance.
-        takes_only: whether it knows --only.
-    """
-
-    command: tuple[str, ...]
-    folder: Path | None
-    takes_only: bool
-
-    @classmethod
-    def parse(cls, text: str, options: Sequence[str] = ()) -> Side:
-        """A command with {out}; or, to run ours with, a Python interpreter or a folder of `embcodec/`.
-
-        Args:
-            text: what the user wrote.
-            options: for `embcodec bench run`.
-
-        Raises:
-            ValueError: it is none of these.
-        """
-        if _OUT in text:
-            return cls(tuple(shlex.split(text)), Path.cwd(), takes_only=False)
-        path = Path(text).absolute()  # not resolved: a venv's interpreter is a link that must keep its name
-        ours = ("-m", "embcodec", "bench", "run", "--rounds", "1", "-o", _OUT, *options)
-        if (path / "embcodec").is_dir():
-            return cls((sys.executable, *ours), path, takes_only=True)
-        if path.is_file() and os.access(path, os.X_OK):
-            return cls((str(path), *ours), None, takes_only=True)
-        raise ValueError(
-            f"{text}: no Python interpreter, no folder that holds embcodec/, and no command with {_OUT}"
-        )
-
-    def measure(self, only: Sequence[str]) -> Run:
-        """One round.
-
-        Raises:
-            ValueError: the command failed, or wrote no result.
-        """
-        with tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch) / "result.json"
-            command = [word.replace(_OUT, str(out)) for word in self.command]
-            if self.takes_only:
-                command += [word for name in only for word in ("--only", name)]
-            done = subprocess.run(command, cwd=self.folder or scratch, capture_output=True, text=True)
-            if done.returncode or not out.exists():
-                said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-                raise ValueError(
-                    f"{shlex.join(command[:4])} ... gave status {done.returncode} and "
-                    f"{'a' if out.exists() else 'no'} result: {''.join(said)}"
-                )
-            return read_run(out)
+OnRound = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -97,12 +37,13 @@ def compare_sides(
     rounds: int = 5,
     only: Sequence[str] = (),
     tolerance: Tolerance | None = None,
-    on_round: Callable[[str, int, int], None] = lambda purpose, i, rounds: None,
+    on_round: OnRound = lambda purpose, i, rounds: None,
 ) -> Comparison:
     """Screen all benchmarks in a few rounds, then decide about those that look slower in fresh ones.
 
     The rounds that raised a suspicion have no say in the decision, so looking at many benchmarks raises no
-    alarms; and rounds of few benchmarks are short, so there can be enough for a narrow interval.
+    alarms; and rounds of few benchmarks are short, so there can be enough for a narrow interval. Each round
+    has new processes, because where memory happens to lie makes a difference of its own.
 
     Args:
         base: what it is compared with.
@@ -111,14 +52,19 @@ def compare_sides(
         only: benchmarks whose names contain one of these.
         tolerance: what counts as a change.
         on_round: called before each round with its purpose, its number from 0, and how many there are.
+
+    Raises:
+        ValueError: a side failed, or they have no benchmark in common.
     """
     tolerance = tolerance or Tolerance()
-    first = _interleave(base, new, rounds, only, partial(on_round, "screen"))
+    first = _interleave((base, new), rounds, only, True, partial(on_round, "screen"))
     changes = {change.name: change for change in compare(*first, tolerance)}
+    if not changes:
+        raise ValueError("the two sides have no benchmark in common")
     suspects = [name for name, change in changes.items() if _suspect(change, tolerance)]
     if suspects:
         count = max(CONFIRMING_ROUNDS, rounds_needed(tolerance.risk / len(suspects)))
-        again = _interleave(base, new, count, suspects, partial(on_round, "confirm"))
+        again = _interleave((base, new), count, suspects, False, partial(on_round, "confirm"))
         decided = compare(_select(again[0], suspects), _select(again[1], suspects), tolerance)
         changes |= {change.name: change for change in decided}
     return Comparison(list(changes.values()), *first)
@@ -137,23 +83,27 @@ def _select(run: Run, names: Sequence[str]) -> Run:
 
 
 def _interleave(
-    base: Side, new: Side, rounds: int, only: Sequence[str], before: Callable[[int, int], None]
+    sides: tuple[Side, Side],
+    rounds: int,
+    only: Sequence[str],
+    judge: bool,
+    before: Callable[[int, int], None],
 ) -> tuple[Run, Run]:
-    """Rounds of both sides, every other one the other way round."""
-    sides = (base, new)
-    results: tuple[list[Run], list[Run]] = ([], [])
+    """Rounds of both sides; quality, which does not vary, in the first."""
+    found = []
     for i in range(rounds):
         before(i, rounds)
-        for side in (0, 1)[:: -1 if i % 2 else 1]:
-            results[side].append(sides[side].measure(only))
+        found.append(measure_round(sides, only, swap=i % 2 == 1, judge=judge and i == 0))
     name = uuid4().hex
-    return _joined(results[0], name), _joined(results[1], name)
+    base, new = (_joined(side, list(of_rounds), name) for side, of_rounds in zip(sides, zip(*found)))
+    return base, new
 
 
-def _joined(runs: list[Run], name: str) -> Run:
-    """One run: of each round the least time, of the first the rest."""
-    measurements: dict[str, Measurement] = {}
-    for key, first in runs[0].measurements.items():
-        of_rounds = [run.measurements[key] for run in runs if key in run.measurements]
-        measurements[key] = replace(first, seconds=[min(m.seconds) for m in of_rounds])
-    return replace(runs[0], measurements=measurements, rounds_of=name)
+def _joined(side: Side, rounds: list[Measurements], name: str) -> Run:
+    """One run: the time of each round, and the rest from the first."""
+    measurements = {
+        key: replace(first, seconds=[m[key].seconds[0] for m in rounds if key in m])
+        for key, first in rounds[0].items()
+    }
+    commit, time = commit_of(side.folder or Path.cwd())
+    return Run(commit, time, {}, measurements, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, inf
 from statistics import median
 
 __all__ = ["Interval", "median_interval", "paired_ratio", "rounds_needed", "unpaired_ratio"]
@@ -18,6 +18,11 @@ class Interval:
     middle: float
     high: float
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there were enough values for the risk that was asked for."""
+        return self.low > 0 and self.high < inf
+
 
 def paired_ratio(base: Sequence[float], new: Sequence[float], risk: float) -> Interval:
     """New over base of interleaved rounds: the median of the rounds' ratios."""
@@ -27,7 +32,7 @@ def paired_ratio(base: Sequence[float], new: Sequence[float], risk: float) -> In
 def unpaired_ratio(base: Sequence[float], new: Sequence[float], risk: float) -> Interval:
     """New over base of two runs by themselves: the ratio of the medians, each with half the risk."""
     b, n = median_interval(base, risk / 2), median_interval(new, risk / 2)
-    return Interval(n.low / b.high, n.middle / b.middle, n.high / b.low)
+    return Interval(n.low / b.high, n.middle / b.middle, n.high / b.low if b.low else inf)
 
 
 def median_interval(values: Sequence[float], risk: float) -> Interval:
@@ -39,7 +44,7 @@ def median_interval(values: Sequence[float], risk: float) -> Interval:
     ordered = sorted(values)
     outside = _outside(len(ordered), risk)
     if not outside:
-        return Interval(0.0, median(ordered), float("inf"))
+        return Interval(0.0, median(ordered), inf)
     return Interval(ordered[outside - 1], median(ordered), ordered[-outside])
 
 

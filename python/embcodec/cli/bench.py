@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Measure, compare and show benchmarks: docs/bench.md.", no_args_is_help=True)
     for command in (run, compare, page):
         group.command()(command)
+    group.command(hidden=True)(serve)
     app.add_typer(group, name="bench")
 
 
@@ -57,14 +59,8 @@ def run(
     if from_pytest is not None:
         result = bench.read_run(from_pytest)
     else:
-        result = bench.measure(
-            rounds=rounds,
-            only=only or (),
-            rows=rows,
-            dims=dims,
-            threads=threads,
-            on_round=lambda i: _progress("run", i, rounds),
-        )
+        found = bench.find(only=only or (), rows=rows, dims=dims, threads=threads)
+        result = bench.measure(found, rounds, threads, lambda i: _progress("run", i, rounds))
     print(f"{result.write(out)}: {len(result.measurements)} benchmarks of {result.label}")
 
 
@@ -117,9 +113,16 @@ def compare(
     if save is not None:
         before.write(save / "base.json")
         after.write(save / "new.json")
-    _print(changes, paired=bool(before.rounds_of) and before.rounds_of == after.rounds_of, as_json=as_json)
+    _print(changes, as_json)
     if any(change.is_regression for change in changes):
         raise typer.Exit(1)
+    undecided = sum(change.verdict is bench.Verdict.undecided for change in changes)
+    if undecided:
+        needed = bench.rounds_to_decide(len(changes), tolerance, bench.are_paired(before, after))
+        raise ValueError(
+            f"bench compare: {undecided} benchmarks look slower, but it takes {needed} rounds to decide; "
+            "measure with more --rounds, or with --base and --new"
+        )
 
 
 def page(
@@ -139,21 +142,26 @@ def page(
     print(f"{out}: {len(runs)} runs, {len(runs[-1].measurements)} benchmarks")
 
 
+def serve(only: Only = None, rows: Rows = 4_096, dims: Dims = 384, threads: Threads = 1) -> None:
+    """Be one side of `compare`: time what is asked for on stdin."""
+    from embcodec import bench
+
+    bench.serve(bench.find(only=only or (), rows=rows, dims=dims, threads=threads), sys.stdin, sys.stdout)
+
+
 def _progress(purpose: str, i: int, rounds: int) -> None:
     print(f"{purpose}: round {i + 1} of {rounds}", file=sys.stderr)
 
 
-def _print(changes: list[Change], paired: bool, as_json: bool) -> None:
+def _print(changes: list[Change], as_json: bool) -> None:
     from embcodec.cli._output import print_json
 
     if as_json:
         print_json([_as_dict(change) for change in changes])
         return
     _print_table(changes)
-    counts = {verdict: sum(c.verdict == verdict for c in changes) for verdict in {c.verdict for c in changes}}
-    print(", ".join(f"{count} {verdict.value}" for verdict, count in sorted(counts.items())))
-    if not paired:
-        print("The two runs were not interleaved: confirm with --base and --new.")
+    counts = Counter(change.verdict.value for change in changes)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()))
 
 
 def _print_table(changes: list[Change]) -> None:
@@ -181,7 +189,7 @@ def _print_table(changes: list[Change]) -> None:
 
 
 def _span(ratio: Interval) -> str:
-    return "too few rounds" if ratio.low == 0 else f"{ratio.low:.3f} to {ratio.high:.3f}"
+    return f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio.is_bounded else "too few rounds"
 
 
 def _time(seconds: float) -> str:
@@ -193,13 +201,12 @@ def _time(seconds: float) -> str:
 
 def _as_dict(change: Change) -> dict[str, object]:
     ratio = change.ratio
-    known = ratio is not None and ratio.low > 0
     return {
         "name": change.name,
         "verdict": change.verdict.value,
         "base": change.base.median,
         "new": change.new.median if change.new else None,
         "ratio": ratio.middle if ratio else None,
-        "interval": [ratio.low, ratio.high] if ratio and known else None,
+        "interval": [ratio.low, ratio.high] if ratio and ratio.is_bounded else None,
         "worse": list(change.quality),
     }

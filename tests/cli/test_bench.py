@@ -1,0 +1,128 @@
+"""`embcodec bench` from the command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import embcodec
+from embcodec.bench import Measurement, Run, read_run
+
+PACKAGE = Path(embcodec.__file__).parent
+
+
+def write(path, seconds, **qualities):
+    measurements = {"x": Measurement("g", list(seconds), **qualities)}
+    return Run("c", "2026-01-01", {}, measurements).write(path)
+
+
+def test_run_keeps_kernels_and_codecs(run, tmp_path):
+    out = tmp_path / "result.json"
+    done = run("bench", "run", "-o", out, "--rounds", 2, "--rows", 200, "--dims", 32, "--only", "sq_topk",
+               "--only", "SQ8 search")  # fmt: skip
+    assert done.status == 0, done.err
+    result = read_run(out)
+    assert {"sq_topk-bits8", "rowsq_topk-bits4", "SQ8 search"} <= set(result.measurements)
+    found = result.measurements["SQ8 search"]
+    assert len(found.seconds) == 2
+    assert found.accuracy["recall@10"] > 0.98
+    kernel = result.measurements["sq_topk-bits8"]
+    assert kernel.accuracy["recall@10"] > 0.8
+    assert kernel.operations == 2 * 200 * 32 * 5
+    assert result.machine["isa"] == embcodec.get_isa()
+
+
+def test_run_names_what_it_does_not_know(run, tmp_path):
+    done = run("bench", "run", "-o", tmp_path, "--only", "nothing")
+    assert (done.status, done.err) == (2, "embcodec: error: no benchmark's name contains 'nothing'\n")
+
+
+def test_compare_leaves_with_1_on_a_regression(run, tmp_path):
+    a = write(tmp_path / "a.json", np.linspace(1, 1.01, 20))
+    slow = write(tmp_path / "slow.json", np.linspace(1.2, 1.21, 20))
+    assert run("bench", "compare", a, a).status == 0
+    done = run("bench", "compare", a, slow)
+    assert done.status == 1
+    assert "1.199" in done.out
+    assert "1 slower" in done.out
+    found = run("bench", "compare", a, slow, "--json")
+    assert found.status == 1
+    assert json.loads(found.out)[0]["verdict"] == "slower"
+    assert run("bench", "compare", a, slow, "--speed", 0.3).status == 0
+    assert run("bench", "compare", slow, a).status == 0
+
+
+def test_compare_leaves_with_1_where_accuracy_fell(run, tmp_path):
+    a = write(tmp_path / "a.json", [1.0], accuracy={"recall@10": 0.9})
+    b = write(tmp_path / "b.json", [1.0], accuracy={"recall@10": 0.8})
+    done = run("bench", "compare", a, b)
+    assert done.status == 1
+    assert "recall@10 0.9 to 0.8" in done.out
+
+
+def test_compare_says_when_it_cannot_decide(run, tmp_path):
+    a, b = write(tmp_path / "a.json", [1.0]), write(tmp_path / "b.json", [1.5])
+    done = run("bench", "compare", a, b)
+    assert done.status == 2
+    assert "1 benchmarks look slower, but it takes 7 rounds to decide" in done.err
+
+
+def test_compare_wants_two_sides(run, tmp_path):
+    done = run("bench", "compare", "--base", "python")
+    assert (done.status, "give two stored results, or --base and --new" in done.err) == (2, True)
+
+
+def test_page_and_import(run, tmp_path):
+    a = write(tmp_path / "results" / "a.json", [1.0])
+    done = run("bench", "page", a.parent, "-o", tmp_path / "page.html", "--title", "Ours")
+    assert done.status == 0
+    assert "<h1>Ours</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert run("bench", "run", "--from", a, "-o", tmp_path / "copies").status == 0
+    assert [read_run(p) for p in (tmp_path / "copies").iterdir()] == [read_run(a)]
+
+
+PLANT = '''
+import functools as _functools
+
+def _slower(function, share):
+    """The same, and again for a share of the rows."""
+    @_functools.wraps(function)
+    def call(codes, *args, **kwargs):
+        rest = {key: value for key, value in kwargs.items() if key != "out"}
+        function(codes[: int(len(codes) * share)], *args, **rest)
+        return function(codes, *args, **kwargs)
+    return call
+
+sq_topk = _slower(sq_topk, 0.15)
+'''
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """A copy of the package in which sq_topk takes 15 % longer."""
+    tree = tmp_path_factory.mktemp("tree")
+    shutil.copytree(PACKAGE, tree / "embcodec", ignore=shutil.ignore_patterns("__pycache__"))
+    kernels = tree / "embcodec" / "kernels" / "__init__.py"
+    kernels.write_text(kernels.read_text() + PLANT)
+    return tree
+
+
+COMPARE = ("bench", "compare", "--rounds", 3, "--only", "sq_topk-bits8", "--rows", 20000)
+
+
+@pytest.mark.slow
+def test_a_planted_slowdown_of_a_kernel_is_caught_between_two_trees(run, planted):
+    done = run(*COMPARE, "--base", PACKAGE.parent, "--new", planted, "--json")
+    assert done.status == 1, done.err
+    verdicts = {change["name"]: change["verdict"] for change in json.loads(done.out)}
+    assert verdicts == {"sq_topk-bits8": "slower", "rowsq_topk-bits8": "same"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_comparisons_of_a_tree_with_itself_raise_no_alarm(run):
+    for _ in range(10):
+        done = run(*COMPARE, "--base", PACKAGE.parent, "--new", PACKAGE.parent)
+        assert done.status == 0, done.out
