@@ -9,6 +9,17 @@ import pytest
 
 from embcodec import bench
 
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
 MACHINE = {"cpu": "A <processor>", "isa": "avx2", "threads": 1, "copy": 1e10, "matmul": 1e11}
 
 
@@ -82,16 +93,7 @@ def browser(tmp_path):
         pytest.skip("no chromium on PATH")
 
     def run(page, *flags):
-        quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-        command = [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-component-update",
-            *quiet,
-        ]
-        command += [f"--user-data-dir={tmp_path / 'profile'}", "--hide-scrollbars", *flags, page.as_uri()]
+        command = [chromium, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *flags, page.as_uri()]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
     return run
@@ -102,7 +104,8 @@ def test_a_browser_lays_it_out_within_its_width(browser, runs, tmp_path, width):
     page, picture = tmp_path / "page.html", tmp_path / "page.png"
     probe = (
         "<script>document.title = JSON.stringify([document.documentElement.scrollWidth, innerWidth,"
-        " [...document.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect().height > 60)])</script>"
+        " [...document.querySelectorAll('figure svg')].map(e => e.getBoundingClientRect().height > 60)])"
+        "</script>"
     )
     page.write_text(bench.page(runs, "t").replace("</body>", f"{probe}</body>"), encoding="utf-8")
     dom = browser(page, f"--window-size={width},900", "--dump-dom")

@@ -45,6 +45,8 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
 
     Inner products always can be. Distances need isometries; cosines need isometries without an offset.
     """
+    if not transforms:
+        return Folded(queries, None, None)
     q = queries
     shift = np.zeros(len(q))
     for stage in transforms:
@@ -67,7 +69,7 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
         return Folded(q, None, shift if shift.any() else None)
     norms = np.sqrt(_squares(queries))
     scale = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
-    return Folded(q, scale if transforms else None, None)
+    return Folded(q, scale, None)
 
 
 def topk_blocks(

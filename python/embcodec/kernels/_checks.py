@@ -8,6 +8,7 @@ kernels.
 from __future__ import annotations
 
 import operator
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ FLOAT32, INT32, INT64, UINT8, UINT16, UINT32, BOOL = map(
 _FLOATS = "fed"  # dtype.char of float32, float16, float64: much faster than dtype.name
 _MAY_BE_EMPTY = ("n", "nq")
 _METRICS = ("ip", "l2", "cosine")
+_SHORT = 4096  # elements; BLAS starts no threads for so few
 
 
 def code_size(d: int, bits: int) -> int:
@@ -60,9 +62,8 @@ def typed(kernel: str, name: str, a: Any, dtype: np.dtype[Any], *shape: int | st
 
 def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str) -> F32:
     """A parameter array: finite, C-contiguous float32, in the module of the data."""
-    floats(kernel, name, value, *shape)
-    array = _as_float32(value, like)
-    if not _is_finite(array):
+    array = _floats_as_float32(kernel, name, value, like, shape)
+    if not is_finite(array):
         raise ValueError(f"{kernel}: {name} has a non-finite value")
     return array
 
@@ -76,9 +77,8 @@ def per_dimension(kernel: str, name: str, value: Any, like: Array, d: int) -> F3
 
 def queries(kernel: str, value: Any, like: Array, d: int | str) -> F32:
     """Queries (nq, d): finite, C-contiguous float32, in the module of the data."""
-    floats(kernel, "queries", value, "nq", d)
-    array = _as_float32(value, like)
-    if not _is_finite(array):
+    array = _floats_as_float32(kernel, "queries", value, like, ("nq", d))
+    if not is_finite(array):
         row = int(np.argmin(np.isfinite(array).all(axis=1)))
         raise ValueError(f"{kernel}: queries has a non-finite value in row {row}")
     return array
@@ -153,6 +153,9 @@ def search(
     one_of(kernel, "metric", metric, _METRICS)
     if mask is not None:
         mask = contiguous(typed(kernel, "mask", mask, BOOL, n))
+    if out is None:
+        xp = module_of(like)
+        return k, mask, (xp.empty((nq, k), FLOAT32), xp.empty((nq, k), INT64))
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
@@ -204,6 +207,23 @@ def _integer(kernel: str, name: str, value: Any) -> int:
         raise TypeError(f"{kernel}: {name} must be an integer, got {type(value).__name__}") from None
 
 
+def _floats_as_float32(kernel: str, name: str, value: Any, like: Array, shape: Shape) -> F32:
+    """Floats of this shape as C-contiguous float32, in the module of the data."""
+    if is_plain(value) and isinstance(like, np.ndarray):
+        _shape(kernel, name, value, shape)
+        return value  # type: ignore[no-any-return]
+    floats(kernel, name, value, *shape)
+    return _as_float32(value, like)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is what kernels read: a NumPy array of float32, C-contiguous and aligned."""
+    if value.__class__ is not np.ndarray or value.dtype is not FLOAT32:
+        return False
+    flags = value.flags
+    return bool(flags.c_contiguous and flags.aligned)
+
+
 def _as_float32(value: Array, like: Array) -> F32:
     if value.dtype.char == "f" and value.flags.c_contiguous and type(value) is type(like):
         return value if getattr(value.flags, "aligned", True) else value.copy()
@@ -212,8 +232,16 @@ def _as_float32(value: Array, like: Array) -> F32:
         return xp.ascontiguousarray(value, np.float32)  # type: ignore[no-any-return]
 
 
-def _is_finite(array: F32) -> bool:
-    """On the host; arrays of a device are not waited for."""
+def is_finite(array: F32) -> bool:
+    """On the host; arrays of a device are not waited for.
+
+    A short array is asked by its product with itself, which NaN and infinity make NaN or infinite: that takes
+    half the time. So does an overflow, therefore only a finite product is an answer.
+    """
     if not isinstance(array, np.ndarray):
         return True
+    if array.size <= _SHORT:
+        flat = array.ravel()
+        if isfinite(flat.dot(flat)):
+            return True
     return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # much faster than all() on short arrays
