@@ -219,7 +219,7 @@ class Codec(Estimator):
             ValueError: a wrong shape, metric or k, or a non-finite value in Q.
         """
         checked = self._codes("search", codes)
-        queries = _finite("Codec.search", "Q", Q, self.d)
+        queries = _finite("Codec.search", "Q", Q, self._fitted("search"))
         k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
         _checks.one_of("Codec.search", "metric", metric, METRICS)
         if mask is not None:
@@ -265,7 +265,5 @@ def load(path: str | os.PathLike[str]) -> Codec:
 
 
 def _finite(where: str, name: str, x: npt.ArrayLike, d: int) -> F32:
-    rows = as_rows(where, name, x, d)
-    if not (_checks.is_plain(rows) and _checks.is_finite(rows)):
-        refuse_nonfinite(where, name, rows)
-    return to_float32(rows)
+    rows = np.asarray(x)
+    return _checks.finite_rows(where, name, rows, rows, "n", d)

@@ -45,8 +45,6 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
 
     Inner products always can be. Distances need isometries; cosines need isometries without an offset.
     """
-    if not transforms:
-        return Folded(queries, None, None)
     q = queries
     shift = np.zeros(len(q))
     for stage in transforms:
