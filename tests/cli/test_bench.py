@@ -20,7 +20,7 @@ def write(path, seconds, **qualities):
 
 def test_run_keeps_kernels_and_codecs(run, tmp_path):
     out = tmp_path / "result.json"
-    done = run("bench", "run", "-o", out, "--rounds", 2, "--rows", 200, "--dims", 32, "--only", "sq_topk",
+    done = run("bench", "run", "-o", out, "--rounds", 2, "--rows", 300, "--dims", 32, "--only", "sq_topk",
                "--only", "SQ8 search")  # fmt: skip
     assert done.status == 0, done.err
     result = read_run(out)
@@ -30,7 +30,7 @@ def test_run_keeps_kernels_and_codecs(run, tmp_path):
     assert found.accuracy["recall@10"] > 0.98
     kernel = result.measurements["sq_topk-bits8"]
     assert kernel.accuracy["recall@10"] > 0.8
-    assert kernel.operations == 2 * 200 * 32 * 5
+    assert kernel.operations == 2 * 300 * 32 * 5
     assert result.machine["isa"] == embcodec.get_isa()
 
 

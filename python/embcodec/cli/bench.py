@@ -21,7 +21,7 @@ _TABLE_WIDTH = 110
 Only = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="Benchmarks whose names contain it; may be repeated.")
 ]
-Rows = Annotated[int, typer.Option(metavar="N", min=100, help="Rows of the kernels' matrix.")]
+Rows = Annotated[int, typer.Option(metavar="N", min=256, help="Rows of the kernels' matrix.")]
 Dims = Annotated[int, typer.Option(metavar="D", min=16, help="Dimensions of it.")]
 Threads = Annotated[int, typer.Option(metavar="T", min=1, help="Threads.")]
 Rounds = Annotated[int, typer.Option(metavar="R", min=1, help="How often each benchmark is timed.")]
