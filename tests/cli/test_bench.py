@@ -13,8 +13,8 @@ from embcodec.bench import Measurement, Run, read_run
 PACKAGE = Path(embcodec.__file__).parent
 
 
-def write(path, seconds, **qualities):
-    measurements = {"x": Measurement("g", list(seconds), **qualities)}
+def write(path, seconds, name="x", **qualities):
+    measurements = {name: Measurement("g", list(seconds), **qualities)}
     return Run("c", "2026-01-01", {}, measurements).write(path)
 
 
@@ -60,6 +60,14 @@ def test_compare_leaves_with_1_where_accuracy_fell(run, tmp_path):
     done = run("bench", "compare", a, b)
     assert done.status == 1
     assert "recall@10 0.9 to 0.8" in done.out
+
+
+def test_compare_lists_what_changed_by_its_full_name(run, tmp_path):
+    name = "benchmarks/b.py::test[bold-1]"  # markup for a terminal, if it were not escaped
+    a = write(tmp_path / "a.json", np.linspace(1, 1.01, 20), name)
+    b = write(tmp_path / "b.json", np.linspace(2, 2.01, 20), name)
+    assert name in run("bench", "compare", a, b).out
+    assert run("bench", "compare", a, a).out == "1 same\n"
 
 
 def test_compare_says_when_it_cannot_decide(run, tmp_path):

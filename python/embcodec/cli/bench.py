@@ -159,33 +159,36 @@ def _print(changes: list[Change], as_json: bool) -> None:
     if as_json:
         print_json([_as_dict(change) for change in changes])
         return
-    _print_table(changes)
+    changed = [change for change in changes if change.verdict.value != "same"]
+    if changed:
+        _print_table(sorted(changed, key=lambda change: (not change.is_regression, change.name)))
     counts = Counter(change.verdict.value for change in changes)
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()))
 
 
 def _print_table(changes: list[Change]) -> None:
-    """The changes first, then what stayed the same."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("benchmark", "base", "new", "new / base", "interval", ""):
-        table.add_column(heading, justify="left" if heading in ("benchmark", "") else "right", no_wrap=True)
-    for change in sorted(changes, key=lambda c: (not c.is_regression, c.verdict == "same", c.name)):
+        words = heading in ("benchmark", "")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "")
+    for change in changes:
         ratio = change.ratio
         table.add_row(
-            change.name,
+            escape(change.name),
             _time(change.base.median),
             _time(change.new.median) if change.new else "",
             f"{ratio.middle:.3f}" if ratio else "",
             _span(ratio) if ratio else "",
             "; ".join([change.verdict.value, *change.quality]),
-            style={"same": "dim", "faster": "green"}.get(change.verdict.value, "bold red"),
+            style="green" if change.verdict.value == "faster" else "bold red",
         )
-    console = Console(highlight=False)
-    Console(width=max(console.width, _TABLE_WIDTH), highlight=False).print(table)
+    width = max(Console().width, _TABLE_WIDTH)  # a narrow terminal wraps lines; rich would cut numbers short
+    Console(width=width, highlight=False).print(table)
 
 
 def _span(ratio: Interval) -> str:
