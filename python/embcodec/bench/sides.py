@@ -80,33 +80,20 @@ def measure_round(
         ValueError: a side failed.
     """
     if any(side.writes for side in sides):
-        found = {i: _written(sides[i]) for i in ((1, 0) if swap else (0, 1))}
-        return found[0], found[1]
+        written = {i: _written(sides[i]) for i in ((1, 0) if swap else (0, 1))}
+        return written[0], written[1]
     with ExitStack() as stack:
-        workers = [stack.enter_context(_Worker(side, only)) for side in sides]  # both prepare at a time
-        offered = [worker.read() for worker in workers]
-        first, second = workers
-        seconds = {
-            name: least_in_turns(partial(first.time, name), partial(second.time, name), swap)
-            for name in offered[0]
-            if name in offered[1]
-        }
-        base, new = (
-            {
-                name: _measurement(worker, name, offers[name], seconds[name][side], judge)
-                for name in offers
-                if name in seconds
-            }
-            for side, (worker, offers) in enumerate(zip(workers, offered, strict=True))
-        )
-        return base, new
-
-
-def _measurement(
-    worker: _Worker, name: str, offer: dict[str, Any], seconds: float, judge: bool
-) -> Measurement:
-    accuracy, error = worker.ask(f"quality {name}") if judge else ({}, {})
-    return Measurement(**{**offer, "seconds": [seconds], "accuracy": accuracy, "error": error})
+        base, new = (stack.enter_context(_Worker(side, only)) for side in sides)  # both prepare at a time
+        offered, also = base.read(), new.read()
+        found: tuple[Measurements, Measurements] = ({}, {})
+        for name in offered:
+            if name in also:
+                times = least_in_turns(partial(base.time, name), partial(new.time, name), swap)
+                found[1][name] = new.measurement(name, also[name], times[1], judge)
+            else:
+                times = base.time(name), 0.0
+            found[0][name] = base.measurement(name, offered[name], times[0], judge)
+        return found
 
 
 def _written(side: Side) -> Measurements:
@@ -152,6 +139,11 @@ class _Worker:
     def time(self, name: str) -> float:
         """A sample of a benchmark."""
         return float(self.ask(f"time {name}"))
+
+    def measurement(self, name: str, offer: dict[str, Any], seconds: float, judge: bool) -> Measurement:
+        """What it offered under a name, timed; judged too if so wanted."""
+        accuracy, error = self.ask(f"quality {name}") if judge else ({}, {})
+        return Measurement(**{**offer, "seconds": [seconds], "accuracy": accuracy, "error": error})
 
     def ask(self, request: str) -> Any:
         """The answer to a request."""
