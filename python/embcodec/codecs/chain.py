@@ -73,6 +73,8 @@ class Chain:
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
         """The k best decoded rows: by the coder's own scan where the transforms fold into the queries."""
+        if not self.transforms:
+            return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
         if folded is None:
             row_bytes = 4 * max(self.dims(queries.shape[1]))

@@ -30,6 +30,7 @@ FLOAT32, INT32, INT64, UINT8, UINT16, UINT32, BOOL = map(
 _FLOATS = "fed"  # dtype.char of float32, float16, float64: much faster than dtype.name
 _MAY_BE_EMPTY = ("n", "nq")
 _METRICS = ("ip", "l2", "cosine")
+_SHORT = 4096  # elements
 
 
 def code_size(d: int, bits: int) -> int:
@@ -60,8 +61,7 @@ def typed(kernel: str, name: str, a: Any, dtype: np.dtype[Any], *shape: int | st
 
 def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str) -> F32:
     """A parameter array: finite, C-contiguous float32, in the module of the data."""
-    floats(kernel, name, value, *shape)
-    array = _as_float32(value, like)
+    array = _floats_as_float32(kernel, name, value, like, shape)
     if not _is_finite(array):
         raise ValueError(f"{kernel}: {name} has a non-finite value")
     return array
@@ -76,11 +76,15 @@ def per_dimension(kernel: str, name: str, value: Any, like: Array, d: int) -> F3
 
 def queries(kernel: str, value: Any, like: Array, d: int | str) -> F32:
     """Queries (nq, d): finite, C-contiguous float32, in the module of the data."""
-    floats(kernel, "queries", value, "nq", d)
-    array = _as_float32(value, like)
+    return finite_rows(kernel, "queries", value, like, "nq", d)
+
+
+def finite_rows(kernel: str, name: str, value: Any, like: Array, rows: str, d: int | str) -> F32:
+    """A matrix (rows, d): finite, C-contiguous float32, in the module of the data."""
+    array = _floats_as_float32(kernel, name, value, like, (rows, d))
     if not _is_finite(array):
         row = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise ValueError(f"{kernel}: queries has a non-finite value in row {row}")
+        raise ValueError(f"{kernel}: {name} has a non-finite value in row {row}")
     return array
 
 
@@ -153,6 +157,9 @@ def search(
     one_of(kernel, "metric", metric, _METRICS)
     if mask is not None:
         mask = contiguous(typed(kernel, "mask", mask, BOOL, n))
+    if out is None:
+        empty = module_of(like).empty
+        return k, mask, (empty((nq, k), FLOAT32), empty((nq, k), INT64))
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
@@ -173,7 +180,7 @@ def coarse(kernel: str, like: Array, d: int, centroids: Any, centroid: Any) -> t
 
 
 def _module(kernel: str, name: str, a: Any) -> None:
-    if module_of(a) is None:
+    if a.__class__ is not np.ndarray and module_of(a) is None:
         raise TypeError(f"{kernel}: {name} must be a NumPy or CuPy array, got {type(a).__name__}")
 
 
@@ -182,9 +189,12 @@ def _shape(kernel: str, name: str, a: Array, shape: Shape) -> None:
     if got == shape:
         return
     if len(got) == len(shape):
-        for want, length in zip(shape, got):
+        i = 0  # counted by hand, because this is a good part of a short call
+        for length in got:
+            want = shape[i]
             if want != length and (want.__class__ is int or (length == 0 and want not in _MAY_BE_EMPTY)):
                 break
+            i += 1  # noqa: SIM113
         else:
             return
     wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
@@ -204,6 +214,15 @@ def _integer(kernel: str, name: str, value: Any) -> int:
         raise TypeError(f"{kernel}: {name} must be an integer, got {type(value).__name__}") from None
 
 
+def _floats_as_float32(kernel: str, name: str, value: Any, like: Array, shape: Shape) -> F32:
+    """Floats of this shape as C-contiguous float32, in the module of the data."""
+    if value.__class__ is like.__class__ is np.ndarray and value.dtype is FLOAT32 and value.flags.carray:
+        _shape(kernel, name, value, shape)  # the common case, without a look at all that could be wrong
+        return value
+    floats(kernel, name, value, *shape)
+    return _as_float32(value, like)
+
+
 def _as_float32(value: Array, like: Array) -> F32:
     if value.dtype.char == "f" and value.flags.c_contiguous and type(value) is type(like):
         return value if getattr(value.flags, "aligned", True) else value.copy()
@@ -216,4 +235,7 @@ def _is_finite(array: F32) -> bool:
     """On the host; arrays of a device are not waited for."""
     if not isinstance(array, np.ndarray):
         return True
-    return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # much faster than all() on short arrays
+    finite = np.isfinite(array)
+    if finite.size <= _SHORT:
+        return 0 not in finite.tobytes()  # half the time of count_nonzero, a fifth of that of all()
+    return bool(np.count_nonzero(finite) == finite.size)
