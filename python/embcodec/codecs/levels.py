@@ -141,7 +141,7 @@ class Rotated(Coder):
 
     def _parts(self, codes: U8) -> tuple[U8, F32, F32]:
         packed = self._packed(self.d)
-        shift = np.ascontiguousarray(codes[:, packed]).view(np.int8).astype(np.float32)
+        shift = codes[:, packed].view(np.int8).astype(np.float32)
         return codes[:, :packed], shift, halves(codes[:, packed + 1 :])
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
