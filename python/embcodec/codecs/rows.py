@@ -62,9 +62,9 @@ def row_sums(x: npt.NDArray[Any]) -> F64:
     return sums
 
 
-def halves(column: U8) -> F32:
-    """A float16 of each row (n, 2); 0 for what is not finite, so that hostile codes decode to something."""
-    values: F32 = column.view("<f2")[:, 0].astype(np.float32)
+def halves(column: npt.NDArray[np.float16]) -> F32:
+    """As float32, 0 for what is not finite, so that hostile codes decode to something."""
+    values = column.astype(np.float32)
     bad = ~np.isfinite(values)
     if bad.any():
         values[bad] = 0
