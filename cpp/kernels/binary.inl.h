@@ -10,7 +10,6 @@ namespace {
 // Bit i: x[i] > threshold[i], for `count` <= 16 dimensions. 0 * x is NaN for a NaN or an infinity, and stays NaN in
 // `poison`.
 EMB_OP uint64_t bits_above(const float* x, const float* threshold, int64_t count, f32x16& poison) {
-  __builtin_prefetch(x + 256, 0, 0);  // 1 KB ahead, used once: 1.3 x faster
   const f32x16 value = lanes_of(x, count);
   poison = muladd(value, splat(0.0f), poison);
   return mask_bits(less(lanes_of(threshold, count), value));
@@ -38,6 +37,7 @@ EMB_OP bool bits_encode_row(const float* x, const float* threshold, int64_t d, u
 
 int64_t bits_encode(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch) {
   for (int64_t i = r.begin; i < r.end; ++i) {
+    prefetch_ahead(x, i);
     const float* row = row_values(x, i, scratch);
     uint8_t* to = out.data + i * out.stride;
     const bool finite =

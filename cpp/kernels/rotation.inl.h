@@ -157,6 +157,7 @@ int64_t hadamard_rotate(const Rows& x, const Rotation& p, float* out, Range r, f
   float* y = scratch + row_scratch(x.d);
   const int m = paley_order(p.size);
   for (int64_t i = r.begin; i < r.end; ++i) {
+    prefetch_ahead(x, i);
     const RotatedRow row = {row_values(x, i, scratch), x.d, p, out + i * p.size};
     if (m == 1) rotate_row<1>(row, y);
     if (m == 12) rotate_row<12>(row, y);
