@@ -4,13 +4,14 @@ from functools import lru_cache
 from itertools import product
 from zlib import crc32
 
+import emulated
 import numpy as np
 import pytest
 
 from embcodec import _native, kernels
 from embcodec.reference import REGISTRY, outputs
 
-LEVELS = _native.available_levels()
+LEVELS = _native.available_levels() + emulated.DEVICES
 DIMS = (1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 384, 769)
 ROWS = (0, 1, 3, 65)
 BORDER = 64
@@ -65,8 +66,12 @@ def cases(name, d):
     return found
 
 
-def call(name, inputs, **options):
-    return getattr(kernels, name)(**inputs, **options)
+def call(name, inputs, isa, threads=None, out=None):
+    """On an instruction set, or on the CUDA device of tests/cuda_on_cpu."""
+    function = getattr(kernels, name)
+    if isa == "cuda":
+        return emulated.call(function, inputs, out)
+    return function(**inputs, isa=isa, threads=threads, out=out)
 
 
 def assert_same(got, want, label):

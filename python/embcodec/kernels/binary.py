@@ -36,7 +36,7 @@ def bits_encode(
         ValueError: a shape or order other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("bits_encode", "x", x, "n", "d")
+    x = _checks.floats("bits_encode", "x", x, "n", "d")
     n, d = x.shape
     threshold = _checks.per_dimension("bits_encode", "threshold", threshold, x, d)
     _checks.one_of("bits_encode", "order", order, _ORDERS)
@@ -77,7 +77,7 @@ def bits_decode(
         BackendUnavailableError: isa cannot run here.
     """
     d = _checks.at_least("bits_decode", "d", d, 1)
-    _checks.typed("bits_decode", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
+    codes = _checks.typed("bits_decode", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_decode", "low", low, codes, d)
     high = _checks.per_dimension("bits_decode", "high", high, codes, d)
     _checks.one_of("bits_decode", "order", order, _ORDERS)
@@ -116,9 +116,9 @@ def hamming_topk(
         ValueError: a shape or k other than these.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
-    _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
-    queries = _checks.contiguous(queries)
+    codes = _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
+    queries = _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
+    queries = _checks.beside(_checks.contiguous(queries), codes)
     k, mask, out = _checks.search("hamming_topk", codes, queries.shape[0], k, "ip", mask, out)
     run("hamming_topk", (codes, queries, k, mask), out, threads, isa)
     return out
@@ -165,7 +165,7 @@ def bits_topk(
     """
     queries = _checks.queries("bits_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("bits_topk", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
+    codes = _checks.typed("bits_topk", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_topk", "low", low, codes, d)
     high = _checks.per_dimension("bits_topk", "high", high, codes, d)
     _checks.one_of("bits_topk", "order", order, _ORDERS)

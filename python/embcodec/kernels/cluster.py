@@ -42,7 +42,7 @@ def kmeans_fit(
         ValueError: a shape, k, iterations or seed other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("kmeans_fit", "x", x, "n", "d")
+    x = _checks.floats("kmeans_fit", "x", x, "n", "d")
     n, d = x.shape
     k = _checks.count("kmeans_fit", "k", k, n, "the rows")
     iterations = _checks.at_least("kmeans_fit", "iterations", iterations, 0)
@@ -78,7 +78,7 @@ def vq_encode(
         ValueError: a shape other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("vq_encode", "x", x, "n", "d")
+    x = _checks.floats("vq_encode", "x", x, "n", "d")
     codebook = _checks.parameter("vq_encode", "codebook", codebook, x, "k", x.shape[1])
     out = _checks.output("vq_encode", out, x, _checks.INT32, x.shape[0])
     run("vq_encode", (x, codebook), (out,), threads, isa)

@@ -44,7 +44,7 @@ def levels_encode(
         ValueError: a shape or levels other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("levels_encode", "x", x, "n", "d")
+    x = _checks.floats("levels_encode", "x", x, "n", "d")
     n, d = x.shape
     levels, bits = _levels("levels_encode", levels, x)
     step = _checks.parameter("levels_encode", "step", step, x, d)
@@ -80,7 +80,7 @@ def levels_decode(
         ValueError: a shape or levels other than these; a parameter that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
-    levels, step = _parameters("levels_decode", codes, levels, step)
+    codes, levels, step = _parameters("levels_decode", codes, levels, step)
     out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
     run("levels_decode", (codes, levels, step), (out,), threads, isa)
     return out
@@ -133,7 +133,7 @@ def levels_topk(
         ValueError: a shape, levels, metric or k other than these; a parameter or query that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
-    levels, step = _parameters("levels_topk", codes, levels, step)
+    codes, levels, step = _parameters("levels_topk", codes, levels, step)
     queries = _checks.queries("levels_topk", queries, codes, len(step))
     k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
     if factor is not None:
@@ -149,18 +149,19 @@ def levels_topk(
     return out
 
 
-def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[F32, F32]:
-    """Levels and steps, to which the codes must fit."""
+def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[U8, F32, F32]:
+    """Codes, and the levels and steps to which they must fit."""
     levels, bits = _levels(kernel, levels, codes)
     step = _checks.parameter(kernel, "step", step, codes, "d")
-    _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
-    return levels, step
+    codes = _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
+    return codes, levels, step
 
 
 def _levels(kernel: str, levels: Any, like: Any) -> tuple[F32, int]:
+    ascending = not isinstance(levels, np.ndarray) or not (levels[1:] < levels[:-1]).any()
     levels = _checks.parameter(kernel, "levels", levels, like, "2**bits")
     if len(levels) not in _COUNTS:
         raise ValueError(f"{kernel}: levels must be (2**bits,) with bits from 1 to 8, got ({len(levels)},)")
-    if isinstance(levels, np.ndarray) and (levels[1:] < levels[:-1]).any():
+    if not ascending:
         raise ValueError(f"{kernel}: levels must ascend")
     return levels, len(levels).bit_length() - 1

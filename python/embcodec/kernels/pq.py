@@ -45,7 +45,7 @@ def pq_fit(
             with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("pq_fit", "x", x, "n", "d")
+    x = _checks.floats("pq_fit", "x", x, "n", "d")
     n, d = x.shape
     m = _checks.count("pq_fit", "m", m, d, "the dimensions")
     if d % m:
@@ -88,7 +88,7 @@ def pq_encode(
     """
     codebooks, bits = _codebooks("pq_encode", codebooks, x)
     m, _, dsub = codebooks.shape
-    _checks.floats("pq_encode", "x", x, "n", m * dsub)
+    x = _checks.floats("pq_encode", "x", x, "n", m * dsub)
     out = _checks.output("pq_encode", out, x, _checks.UINT8, x.shape[0], code_size(m, bits))
     run("pq_encode", (x, codebooks), (out,), threads, isa)
     return out
@@ -121,7 +121,7 @@ def pq_decode(
     """
     codebooks, bits = _codebooks("pq_decode", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
+    codes = _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     out = _checks.output("pq_decode", out, codes, _checks.FLOAT32, codes.shape[0], m * dsub)
     run("pq_decode", (codes, codebooks), (out,), threads, isa)
     return out
@@ -198,7 +198,7 @@ def pq_topk(
     """
     codebooks, bits = _codebooks("pq_topk", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
+    codes = _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
     k, mask, out = _checks.search("pq_topk", codes, queries.shape[0], k, metric, mask, out)
     run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, Floats
@@ -51,7 +53,8 @@ def hadamard_rotate(
         ValueError: a shape or signs other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("hadamard_rotate", "x", x, "n", "d")
+    x = _checks.floats("hadamard_rotate", "x", x, "n", "d")
+    wrong = isinstance(signs, np.ndarray) and not (abs(signs) == 1).all()
     signs = _checks.parameter("hadamard_rotate", "signs", signs, x, "size")
     n, d = x.shape
     size = signs.shape[0]
@@ -60,7 +63,7 @@ def hadamard_rotate(
             f"hadamard_rotate: signs must be (size,) with an allowed size of at least {d}, such as "
             f"{hadamard_size(d)}, got ({size},)"
         )
-    if not (abs(signs) == 1).all():
+    if wrong:
         raise ValueError("hadamard_rotate: signs must be +1 and -1")
     out = _checks.output("hadamard_rotate", out, x, _checks.FLOAT32, n, size)
     run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa)

@@ -41,7 +41,7 @@ def sq_encode(
         ValueError: a shape or bits other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("sq_encode", "x", x, "n", "d")
+    x = _checks.floats("sq_encode", "x", x, "n", "d")
     n, d = x.shape
     lo = _checks.parameter("sq_encode", "lo", lo, x, d)
     step = _checks.parameter("sq_encode", "step", step, x, d)
@@ -84,7 +84,7 @@ def sq_decode(
     lo = _checks.parameter("sq_decode", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_decode", "step", step, codes, d)
-    _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
     run("sq_decode", (codes, lo, step, bits), (out,), threads, isa)
     return out
@@ -134,7 +134,7 @@ def sq_topk(
     lo = _checks.parameter("sq_topk", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_topk", "step", step, codes, d)
-    _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     queries = _checks.queries("sq_topk", queries, codes, d)
     k, mask, out = _checks.search("sq_topk", codes, queries.shape[0], k, metric, mask, out)
     run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa)
@@ -170,7 +170,7 @@ def rowsq_encode(
         ValueError: a shape or bits other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("rowsq_encode", "x", x, "n", "d")
+    x = _checks.floats("rowsq_encode", "x", x, "n", "d")
     n, d = x.shape
     _checks.one_of("rowsq_encode", "bits", bits, _BITS)
     wanted = (_checks.UINT8, n, code_size(d, bits)), (_checks.FLOAT32, n), (_checks.FLOAT32, n)
@@ -212,7 +212,7 @@ def rowsq_decode(
     """
     d = _checks.at_least("rowsq_decode", "d", d, 1)
     _checks.one_of("rowsq_decode", "bits", bits, _BITS)
-    _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_decode", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_decode", "offset", offset, codes, n)
@@ -263,7 +263,7 @@ def rowsq_topk(
     _checks.one_of("rowsq_topk", "bits", bits, _BITS)
     queries = _checks.queries("rowsq_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_topk", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)
@@ -305,7 +305,7 @@ def flat_topk(
             the queries or in a row of x that may be returned.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("flat_topk", "x", x, "n", "d")
+    x = _checks.floats("flat_topk", "x", x, "n", "d")
     queries = _checks.queries("flat_topk", queries, x, x.shape[1])
     k, mask, out = _checks.search("flat_topk", x, queries.shape[0], k, metric, mask, out)
     run("flat_topk", (x, queries, k, metric, mask), out, threads, isa)

@@ -44,7 +44,7 @@ def topk_encode(
         ValueError: a shape or k other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("topk_encode", "x", x, "n", "d")
+    x = _checks.floats("topk_encode", "x", x, "n", "d")
     n, d = x.shape
     k = _checks.count("topk_encode", "k", k, d, "the dimensions")
     out = _checks.outputs("topk_encode", out, x, (_index_dtype(d), n, k), (_checks.FLOAT32, n, k))
@@ -80,7 +80,7 @@ def topk_decode(
         BackendUnavailableError: isa cannot run here.
     """
     d = _checks.at_least("topk_decode", "d", d, 1)
-    _entries("topk_decode", indices, values, d)
+    indices, values = _entries("topk_decode", indices, values, d)
     out = _checks.output("topk_decode", out, indices, _checks.FLOAT32, indices.shape[0], d)
     run("topk_decode", (indices, values, d), (out,), threads, isa)
     return out
@@ -122,13 +122,14 @@ def sparse_topk(
     """
     queries = _checks.queries("sparse_topk", queries, indices, "d")
     nq, d = queries.shape
-    _entries("sparse_topk", indices, values, d)
+    indices, values = _entries("sparse_topk", indices, values, d)
     k, mask, out = _checks.search("sparse_topk", indices, nq, k, metric, mask, out)
     run("sparse_topk", (indices, values, queries, k, metric, mask), out, threads, isa)
     return out
 
 
-def _entries(kernel: str, indices: Indices, values: F32, d: int) -> None:
-    _checks.typed(kernel, "indices", indices, _index_dtype(d), "n", "k")
-    _checks.typed(kernel, "values", values, _checks.FLOAT32, *indices.shape)
+def _entries(kernel: str, indices: Indices, values: F32, d: int) -> tuple[Indices, F32]:
+    indices = _checks.typed(kernel, "indices", indices, _index_dtype(d), "n", "k")
+    values = _checks.typed(kernel, "values", values, _checks.FLOAT32, *indices.shape)
     _checks.count(kernel, "k", indices.shape[1], d, "the dimensions")
+    return indices, values

@@ -54,10 +54,10 @@ def trellis_encode(
         ValueError: a shape or value other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("trellis_encode", "x", x, "n", "d")
+    x = _checks.floats("trellis_encode", "x", x, "n", "d")
     n, d = x.shape
     codebooks, step, rates = _plan("trellis_encode", codebooks, step, rates, x)
-    _checks.floats("trellis_encode", "x", x, "n", len(step))
+    x = _checks.floats("trellis_encode", "x", x, "n", len(step))
     weight = _checks.parameter("trellis_encode", "weight", weight, x, d)
     out = _checks.output("trellis_encode", out, x, _checks.UINT8, n, code_size(rates))
     run("trellis_encode", (x, codebooks, step, rates, weight), (out,), threads, isa)
@@ -98,7 +98,7 @@ def trellis_decode(
     name = "trellis_decode"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
-    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
+    codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     out = _checks.output(name, out, codes, _checks.FLOAT32, codes.shape[0], len(step))
     run(name, (codes, codebooks, step, rates, factors), (out,), threads, isa)
     return out
@@ -152,7 +152,7 @@ def trellis_topk(
     name = "trellis_topk"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
-    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
+    codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     d = len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
@@ -167,10 +167,11 @@ def _factors(kernel: str, factors: Any, like: Any) -> F32 | None:
 
 
 def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tuple[I8, F32, U8]:
+    """The codebooks and the steps beside the codes; the rates on the host, where what follows from them is computed."""
     codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, _INT8, 8, LEVELS))
     step = _checks.parameter(kernel, "step", step, like, "d")
-    rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
-    if codebooks.min() < -127:
+    rates = _checks.on_host(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
+    if _checks.is_on_host(codebooks) and codebooks.min() < -127:
         raise ValueError(f"{kernel}: codebooks must be in [-127, 127]")
     units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
     if not (
@@ -184,4 +185,4 @@ def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tupl
         raise ValueError(
             f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16"
         )
-    return codebooks, step, rates
+    return _checks.beside(codebooks, like), step, rates

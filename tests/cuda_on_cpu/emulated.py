@@ -1,0 +1,98 @@
+"""The CUDA kernels on the host's memory, for tests: `_cuda` as the preset `cuda_on_cpu` builds it, and a CuPy of NumPy.
+
+`EMBCODEC_CUDA_ON_CPU` names the folder of that module; without it `DEVICES` is empty and nothing runs here.
+"""
+
+import importlib.util
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from embcodec import _backends
+
+FOLDER = os.environ.get("EMBCODEC_CUDA_ON_CPU")
+DEVICES = ["cuda"] if FOLDER else []  # beside the instruction sets, where a test runs on each of them
+
+
+class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
+    """What the adaptor looks at of CuPy's."""
+
+    __module__ = "cupy"
+    device = SimpleNamespace(id=0)
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.ctypes.data)
+
+    @property
+    def __cuda_array_interface__(self):
+        return {**self.__array_interface__, "version": 3, "strides": self.strides, "stream": None}
+
+    def get(self):
+        return np.asarray(self).view(np.ndarray)
+
+
+class Stream:
+    """A stream, and the context in which it is the current one."""
+
+    ptr = 1
+    current = 1
+
+    def __init__(self, ptr, device=None):
+        self.ptr = ptr
+
+    def __enter__(self):
+        self.before, Stream.current = Stream.current, self.ptr
+
+    def __exit__(self, *error):
+        Stream.current = self.before
+
+
+def device(array):
+    """As an array of the device: the same memory."""
+    return array.view(ndarray) if isinstance(array, np.ndarray) else array
+
+
+def cupy():
+    """NumPy's functions, with arrays of the device for results."""
+    module = ModuleType("cupy")
+    module.__getattr__ = lambda name: getattr(np, name)
+    module.ndarray = ndarray
+    for name in ("empty", "asarray", "ascontiguousarray", "zeros", "full"):
+        setattr(module, name, lambda *a, _f=getattr(np, name), **k: device(_f(*a, **k)))
+    module.cuda = SimpleNamespace(
+        Device=lambda number: nullcontext(),
+        get_current_stream=lambda number=None: SimpleNamespace(ptr=Stream.current),
+        ExternalStream=Stream,
+    )
+    return module
+
+
+def load():
+    """The emulated module, in the place of the one for GPUs."""
+    (path,) = Path(FOLDER).glob("_cuda.*.so")
+    spec = importlib.util.spec_from_file_location("_cuda", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    _backends.cuda._cuda = module
+    sys.modules["cupy"] = cupy()
+    return module
+
+
+def call(function, inputs, out=None):
+    """A kernel on arrays of the device, refusing what it refuses; its results as NumPy's."""
+    outs = tuple(map(device, out)) if isinstance(out, tuple) else device(out)
+    result = function(**{name: device(value) for name, value in inputs.items()}, out=outs)
+    _backends.cuda.raise_refused()
+    if out is not None:  # the very arrays that came
+        return out
+    host = tuple(r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,)))
+    return host if isinstance(result, tuple) else host[0]
+
+
+if FOLDER:
+    native = load()
