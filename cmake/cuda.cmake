@@ -1,6 +1,7 @@
 # embcodec._cuda: the kernels of cuda/*.cu in a library of their own, and a binding that never sees a CUDA header.
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
+set(cuda_host_sources cuda/kmeans.cpp)
 file(GLOB cuda_bindings CONFIGURE_DEPENDS cuda/bind/*.cpp)
 
 function(embcodec_cuda_module target kernels)
@@ -23,7 +24,7 @@ if(build_cuda)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100-real 120)
   endif()
   enable_language(CUDA)
-  add_library(embcodec_cuda STATIC ${cuda_sources})
+  add_library(embcodec_cuda STATIC ${cuda_sources} ${cuda_host_sources})
   set_target_properties(embcodec_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
                                                  CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
   # --fmad=false: as -ffp-contract=off for the CPU. Registers that do not suffice are a warning of ptxas.
@@ -42,7 +43,7 @@ endif()
 
 if(EMBCODEC_CUDA_ON_CPU)
   set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
-  add_library(embcodec_cuda_on_cpu STATIC ${cuda_sources} tests/cuda_on_cpu/machine.cpp)
+  add_library(embcodec_cuda_on_cpu STATIC ${cuda_sources} ${cuda_host_sources} tests/cuda_on_cpu/machine.cpp)
   target_compile_definitions(embcodec_cuda_on_cpu PRIVATE EMB_ON_CPU)
   target_include_directories(embcodec_cuda_on_cpu PRIVATE tests/cuda_on_cpu)
   target_link_libraries(embcodec_cuda_on_cpu PRIVATE embcodec_flags)

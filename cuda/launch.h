@@ -46,5 +46,40 @@ int64_t rowsq_decode(const Codes& codes, const RowSqParams& p, float* out, const
 int64_t rowsq_topk(const Codes& codes, const RowSqParams& p, const Search& search, const Call& call);
 int64_t flat_topk(const Rows& x, const Search& search, const Call& call);
 
+// Of RowExtras and Coarse, centroids (count, d) and the direction (d,) are not padded here.
+int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, const Call& call);
+int64_t levels_decode(const Codes& codes, const LevelsParams& p, float* out, const Call& call);
+int64_t levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& extras, const Search& search,
+                    const Call& call);
+
+int64_t bits_encode(const Rows& x, const float* threshold, bool msb, CodesOut out, const Call& call);
+int64_t bits_decode(const Codes& codes, const BitsParams& p, float* out, const Call& call);
+int64_t bits_topk(const Codes& codes, const BitsParams& p, const Search& search, const Call& call);
+// The search's `queries` are unused: `wanted` holds them, `bytes` each.
+int64_t hamming_topk(const Codes& codes, const Codes& wanted, int64_t bytes, const Search& search, const Call& call);
+
+int64_t hadamard_rotate(const Rows& x, const Rotation& p, float* out, const Call& call);
+
+// m codebooks of ksub codewords each, side by side in a row of x.
+int64_t vq_encode(const Rows& x, const float* codebook, int64_t k, int32_t* ids, const Call& call);
+int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call);
+int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call);
+int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, float* tables, const Call& call);
+int64_t pq_topk(const Codes& codes, const Pq& p, const Search& search, const Call& call);
+// These two wait for the device after each iteration. `inertia` is the host's.
+int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, float* codebook, int32_t* ids,
+                   double* inertia, const Call& call);
+int64_t pq_fit(const Rows& x, int64_t m, int bits, int iterations, uint64_t seed, float* codebooks, const Call& call);
+
+int64_t topk_encode(const Rows& x, int64_t k, const SparseOut& out, const Call& call);
+int64_t topk_decode(const Sparse& s, int64_t d, float* out, const Call& call);
+int64_t sparse_topk(const Sparse& s, const Search& search, const Call& call);
+
+// `rates` is the host's.
+int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, const Call& call);
+int64_t trellis_decode(const Codes& codes, const TrellisParams& p, float* out, const Call& call);
+int64_t trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Search& search,
+                     const Call& call);
+
 }  // namespace cuda
 }  // namespace embcodec

@@ -4,6 +4,7 @@
 #if defined(EMB_ON_CPU)
 #include "cuda_on_cpu.h"
 #define EMB_UNROLL
+#define EMB_ROLLED
 #else
 #include <cuda_runtime.h>
 
@@ -11,6 +12,7 @@
 #define EMB_LAUNCH(kernel, grid, block, smem, stream, ...) \
   ((kernel)<<<grid, block, smem, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__))
 #define EMB_UNROLL _Pragma("unroll")  // before a loop over an array that shall stay in registers
+#define EMB_ROLLED _Pragma("unroll 1")  // before a long body, which would only grow
 #define EMB_SHARED(T, name, extent) __shared__ T name extent
 #define EMB_DYN_SHARED(T, name)                                   \
   extern __shared__ __align__(16) unsigned char dynamic_shared[]; \

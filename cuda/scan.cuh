@@ -21,7 +21,7 @@ __global__ void score_rows(Source source, Group group, Call call) {
   const int64_t query = static_cast<int64_t>(blockIdx.y) * Q;
   const int lane = static_cast<int>(threadIdx.x % 16);
   float sum[Q][kScanRows] = {}, square[kScanRows] = {}, poison[kScanRows] = {};
-  for (int64_t j = lane; j < group.d; j += 16) {
+  EMB_ROLLED for (int64_t j = lane; j < group.d; j += 16) {
     float x[kScanRows];
     EMB_UNROLL for (int r = 0; r < kScanRows; ++r) {
       x[r] = group.allowed(first + r) ? source.value(first + r, j) : 0.0f;
@@ -34,15 +34,26 @@ __global__ void score_rows(Source source, Group group, Call call) {
     }
   }
   const unsigned mask = half_warp();
+  // Every lane has all sums in the end; lane l finishes those of pairs l, l + 16, ... of a query and a row.
+  constexpr int kPairs = Q * kScanRows, kMine = (kPairs + 15) / 16;
+  float total[kMine] = {}, length = 0.0f;
   EMB_UNROLL for (int r = 0; r < kScanRows; ++r) {
     if (Source::kMayBeBad && poison[r] != 0.0f) refuse(call, first + r);  // NaN is not 0 either
-    const float norm = group.metric == Metric::cosine ? __builtin_sqrtf(sum16(square[r], mask)) : 0.0f;
+    if (group.metric == Metric::cosine) square[r] = sum16(square[r], mask);
+    length = lane % kScanRows == r ? square[r] : length;
     EMB_UNROLL for (int q = 0; q < Q; ++q) {
-      const float total = sum16(sum[q][r], mask);
-      if (lane != (q * kScanRows + r) % 16 || query + q >= group.count || !group.allowed(first + r)) continue;
-      offer(group, query + q,
-            finish_score(total, group.metric, __builtin_sqrtf(group.squares[query + q]), norm), first + r);
+      const int pair = q * kScanRows + r;
+      const float all = sum16(sum[q][r], mask);
+      total[pair / 16] = lane == pair % 16 ? all : total[pair / 16];
     }
+  }
+  const int64_t row = first + lane % kScanRows;
+  EMB_UNROLL for (int i = 0; i < kMine; ++i) {
+    const int pair = 16 * i + lane;
+    const int64_t q = query + pair / kScanRows;
+    if (pair >= kPairs || q >= group.count || !group.allowed(row)) continue;
+    offer(group, q,
+          finish_score(total[i], group.metric, __builtin_sqrtf(group.squares[q]), __builtin_sqrtf(length)), row);
   }
 }
 

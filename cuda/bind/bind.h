@@ -43,7 +43,18 @@ inline Search search_of(const Array& queries, int64_t k, int metric, const Array
           pointer<const uint8_t>(mask),    k,              pointer<float>(scores), pointer<int64_t>(ids)};
 }
 
+inline Coarse coarse_of(const Array& centroids, const Array& centroid) {
+  return {pointer<const float>(centroids), pointer<const int32_t>(centroid), count(centroids)};
+}
+
 void register_scalar(py::module_& m);
+void register_levels(py::module_& m);
+void register_binary(py::module_& m);
+void register_rotation(py::module_& m);
+void register_cluster(py::module_& m);
+void register_pq(py::module_& m);
+void register_sparse(py::module_& m);
+void register_trellis(py::module_& m);
 
 }  // namespace cuda
 }  // namespace embcodec

@@ -19,6 +19,13 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.def("synchronize", &synchronize, py::call_guard<py::gil_scoped_release>());
 
   register_scalar(m);
+  register_levels(m);
+  register_binary(m);
+  register_rotation(m);
+  register_cluster(m);
+  register_pq(m);
+  register_sparse(m);
+  register_trellis(m);
 }
 
 }  // namespace cuda
