@@ -3,6 +3,7 @@
 `EMBCODEC_CUDA_ON_CPU` names the folder of that module; without it `DEVICES` is empty and nothing runs here.
 """
 
+import ctypes
 import importlib.util
 import os
 import sys
@@ -92,6 +93,11 @@ def call(function, inputs, out=None):
         return out
     host = tuple(r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,)))
     return host if isinstance(result, tuple) else host[0]
+
+
+def set_order(order, seed=1):
+    """In which order blocks and threads take their turns: 0 forward, 1 reverse, 2 random."""
+    ctypes.CDLL(native.__file__).cuda_on_cpu_set_order(order, ctypes.c_uint64(seed))
 
 
 if FOLDER:

@@ -58,10 +58,11 @@ class Fibre {
   Fibre(const Fibre&) = delete;
   ~Fibre() { forget(); }
 
-  // The next resume() begins body(argument).
+  // The next resume() begins body(argument). A fibre that ended its last one goes on to this; else it begins anew.
   void start(void (*body)(void*), void* argument) {
     body_ = body;
     argument_ = argument;
+    if (idle_) return;
     forget();
 #if defined(EMB_TSAN)
     tsan_ = __tsan_create_fiber(0);
@@ -91,20 +92,10 @@ class Fibre {
   }
 
   // From the fibre's own stack: back to the host.
-  void pause() { leave(false); }
-
- private:
-  static void main(unsigned high, unsigned low) {
-    Fibre* self = reinterpret_cast<Fibre*>(static_cast<uintptr_t>(high) << 32 | low);
-    self->arrived();
-    self->body_(self->argument_);
-    self->leave(true);
-  }
-
-  void leave([[maybe_unused]] bool last) {
+  void pause() {
 #if defined(EMB_SANITIZED)
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(last ? nullptr : &fake_, host_bottom_, host_size_);  // the last time: its stack is gone
+    __sanitizer_start_switch_fiber(&fake_, host_bottom_, host_size_);
 #endif
 #if defined(EMB_TSAN)
     __tsan_switch_to_fiber(tsan_host_, 1);  // 1: the switch orders nothing
@@ -112,9 +103,20 @@ class Fibre {
     swapcontext(&context_, &host_);
     arrived();
 #else
-    if (last) _longjmp(host_, 1);
     if (_setjmp(jump_) == 0) _longjmp(host_, 1);
 #endif
+  }
+
+ private:
+  static void main(unsigned high, unsigned low) {
+    Fibre* self = reinterpret_cast<Fibre*>(static_cast<uintptr_t>(high) << 32 | low);
+    self->arrived();
+    for (;;) {
+      self->idle_ = false;
+      self->body_(self->argument_);
+      self->idle_ = true;
+      self->pause();
+    }
   }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -151,7 +153,7 @@ class Fibre {
 #else
   jmp_buf host_, jump_;
 #endif
-  bool started_ = false;
+  bool started_ = false, idle_ = false;
 };
 
 }  // namespace cuda_on_cpu

@@ -296,6 +296,9 @@ void set_order(Order order, uint64_t seed) {
   Machine::get().order = order;
   Machine::get().seed = seed;
 }
+extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_order(int order, uint64_t seed) {
+  set_order(static_cast<Order>(order), seed);
+}
 const dim3& grid() { return Machine::get().grid(); }
 const dim3& threads() { return Machine::get().threads(); }
 const dim3& block_index() { return Machine::get().lane().block->index; }

@@ -118,13 +118,32 @@ def test_writes_nothing_beside_its_outputs(name, isa):
         assert_same(got, call(name, inputs, isa=isa, threads=1), label)
 
 
-@pytest.mark.parametrize(("name", "isa"), list(product(REGISTRY, LEVELS)))
+@pytest.mark.parametrize(("name", "isa"), list(product(REGISTRY, _native.available_levels())))
 def test_threads_change_nothing(name, isa):
     kernel, rng = REGISTRY[name], np.random.default_rng(1)
     for variant in kernel.variants[:: max(1, len(kernel.variants) // 4)]:
         inputs = kernel.inputs(normal(rng, 4099, 24), rng, **variant)
         one, three = (call(name, inputs, isa=isa, threads=threads) for threads in (1, 3))
         assert_same(three, one, variant)
+
+
+@pytest.mark.parametrize("name", REGISTRY if emulated.DEVICES else ())
+def test_the_order_of_threads_changes_nothing(name):
+    """On a device: forward, backward, and random."""
+    kernel, rng = REGISTRY[name], np.random.default_rng(1)
+    for variant in kernel.variants[:: max(1, len(kernel.variants) // 4)]:
+        inputs = kernel.inputs(normal(rng, 300, 24), rng, **variant)
+        first, *others = (call_in_order(name, inputs, order) for order in range(3))
+        for other in others:
+            assert_same(other, first, variant)
+
+
+def call_in_order(name, inputs, order):
+    emulated.set_order(order)
+    try:
+        return call(name, inputs, isa="cuda")
+    finally:
+        emulated.set_order(0)
 
 
 def batch_arguments(name):
