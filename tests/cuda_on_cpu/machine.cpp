@@ -91,11 +91,11 @@ class Machine {
     std::vector<uint64_t> blocks(static_cast<uint64_t>(g.x) * g.y * g.z);
     for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = i;
     permute(blocks, random);
-    __tsan_release(&error_);
     for (size_t i = 0; i < blocks.size(); i += kResident) {
       std::vector<std::unique_ptr<Block>> resident;
       for (size_t j = i; j < std::min<size_t>(blocks.size(), i + kResident); ++j)
         resident.push_back(open_block(blocks[j], count, dynamic_bytes, j - i));
+      __tsan_release(&error_);
       run(resident, random);
       __tsan_acquire(&error_);
       if (!error_.empty()) throw std::runtime_error(error_);
@@ -299,10 +299,10 @@ void set_order(Order order, uint64_t seed) {
 extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_set_order(int order, uint64_t seed) {
   set_order(static_cast<Order>(order), seed);
 }
-const dim3& grid() { return Machine::get().grid(); }
-const dim3& threads() { return Machine::get().threads(); }
-const dim3& block_index() { return Machine::get().lane().block->index; }
-const dim3& thread_index() { return Machine::get().lane().index; }
+dim3 grid() { return Machine::get().grid(); }
+dim3 threads() { return Machine::get().threads(); }
+dim3 block_index() { return Machine::get().lane().block->index; }
+dim3 thread_index() { return Machine::get().lane().index; }
 unsigned lane_number() { return Machine::get().lane().linear % kWarp; }
 
 void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*), const void* arguments) {

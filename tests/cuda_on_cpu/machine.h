@@ -23,10 +23,10 @@ void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const vo
 
 // -- what a thread asks for
 
-const dim3& grid();
-const dim3& threads();
-const dim3& block_index();
-const dim3& thread_index();
+dim3 grid();
+dim3 threads();
+dim3 block_index();
+dim3 thread_index();
 unsigned lane_number();
 void barrier(int line);
 void sync_warp(int line, uint32_t mask);  // orders memory, as exchange() does not
