@@ -1,4 +1,4 @@
-"""The CUDA kernels on the host's memory, for tests: `_cuda` as the preset `cuda_on_cpu` builds it, and a CuPy of NumPy.
+"""The CUDA kernels on the host's memory: `_cuda` as the preset `cuda_on_cpu` builds it, and a CuPy of NumPy.
 
 `EMBCODEC_CUDA_ON_CPU` names the folder of that module; without it `DEVICES` is empty and nothing runs here.
 """
@@ -58,13 +58,17 @@ def device(array):
     return array.view(ndarray) if isinstance(array, np.ndarray) else array
 
 
+def on_device(function):
+    return lambda *args, **options: device(function(*args, **options))
+
+
 def cupy():
     """NumPy's functions, with arrays of the device for results."""
     module = ModuleType("cupy")
     module.__getattr__ = lambda name: getattr(np, name)
     module.ndarray = ndarray
-    for name in ("empty", "asarray", "ascontiguousarray", "zeros", "full"):
-        setattr(module, name, lambda *a, _f=getattr(np, name), **k: device(_f(*a, **k)))
+    for name in ("empty", "asarray", "ascontiguousarray"):
+        setattr(module, name, on_device(getattr(np, name)))
     module.cuda = SimpleNamespace(
         Device=lambda number: nullcontext(),
         get_current_stream=lambda number=None: SimpleNamespace(ptr=Stream.current),
@@ -91,7 +95,9 @@ def call(function, inputs, out=None):
     _backends.cuda.raise_refused()
     if out is not None:  # the very arrays that came
         return out
-    host = tuple(r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,)))
+    host = tuple(
+        r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,))
+    )
     return host if isinstance(result, tuple) else host[0]
 
 

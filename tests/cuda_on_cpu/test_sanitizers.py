@@ -1,4 +1,4 @@
-"""The CUDA kernels under AddressSanitizer and ThreadSanitizer, and whether faults planted into them are found.
+"""The CUDA kernels under AddressSanitizer and ThreadSanitizer, which must find faults planted into them.
 
 Like everything about kernels on the CPU it runs where `EMBCODEC_CUDA_ON_CPU` is set.
 """
@@ -52,7 +52,9 @@ def objects(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     sources = [*CUDA.glob("*.cu"), CUDA / "kmeans.cpp", HERE / "machine.cpp", HERE / "suite.cpp"]
     with ThreadPoolExecutor(2) as pool:
-        return request.param, list(pool.map(lambda source: compile_object(source, request.param, folder), sources))
+        return request.param, list(
+            pool.map(lambda source: compile_object(source, request.param, folder), sources)
+        )
 
 
 def test_the_suite_is_clean(objects, tmp_path):
@@ -62,7 +64,15 @@ def test_the_suite_is_clean(objects, tmp_path):
 
 
 FAULTS = [
-    ("address", "a read past the end of the rows", "pq", "pq.cu", "at >= nq * size", "at > nq * size", "overflow"),
+    (
+        "address",
+        "a read past the end of the rows",
+        "pq",
+        "pq.cu",
+        "at >= nq * size",
+        "at > nq * size",
+        "overflow",
+    ),
     (
         *("address", "a row past the last", "rotation", "rotation.cu"),
         *("for (int64_t j = threadIdx.x; j < p.size; j += blockDim.x) {\n    const float v = j < x.d ?",),
@@ -84,7 +94,11 @@ FAULTS = [
     ),
     (
         *("thread", "a barrier that not all reach", "cluster", "cluster.cu"),
-        *("    count += total;\n    __syncthreads();", "    if (!(count += total)) __syncthreads();", "barrier"),
+        *(
+            "    count += total;\n    __syncthreads();",
+            "    if (!(count += total)) __syncthreads();",
+            "barrier",
+        ),
     ),
 ]
 
@@ -102,6 +116,8 @@ def test_a_fault_is_found(objects, tmp_path, sanitizer, fault, family, name, rig
     text = text.replace(right, wrong, 1).replace('"../cpp', f'"{CUDA.parent}/cpp')
     source.write_text(text.replace('#include "', f'#include "{CUDA}/').replace(f"{CUDA}//", "/"))
     mine = compile_object(source, sanitizer, tmp_path)
-    done = run(link([f for f in files if f.name != mine.name] + [mine], sanitizer, tmp_path / "suite"), family)
+    done = run(
+        link([f for f in files if f.name != mine.name] + [mine], sanitizer, tmp_path / "suite"), family
+    )
     assert done.returncode != 0
     assert message in done.stdout + done.stderr

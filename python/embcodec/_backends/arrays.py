@@ -1,7 +1,7 @@
 """Whose array it is: NumPy's, CuPy's or torch's on a CUDA device, each behind the same few functions.
 
-What has `__cuda_array_interface__` or DLPack on a CUDA device, and is neither of these, becomes CuPy's without a
-copy (`adopted`).
+What has `__cuda_array_interface__` or DLPack on a CUDA device, and is neither of these, becomes CuPy's
+without a copy (`adopted`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ class Library(Protocol):
     """What kernels need of the library that an array belongs to. `like` says on which device."""
 
     name: str
-    xp: Any  # the module the references run on, if it has NumPy's functions
+
+    @property
+    def xp(self) -> Any:
+        """The module of its functions, if they are NumPy's."""
 
     def dtype(self, a: Array) -> np.dtype[Any]:
         """As NumPy calls it."""
@@ -47,7 +50,8 @@ class Library(Protocol):
 class NumPy:
     """Arrays of the host."""
 
-    name, xp = "NumPy", np
+    name = "NumPy"
+    xp = np
 
     def dtype(self, a: Array) -> np.dtype[Any]:
         return a.dtype  # type: ignore[no-any-return]
@@ -72,8 +76,8 @@ class NumPy:
         return np.may_share_memory(a, b)
 
 
-class Device(Protocol):
-    """A library of arrays on CUDA devices, seen by `_backends.cuda`."""
+class DeviceLibrary(Library, Protocol):
+    """One of arrays on CUDA devices, as `_backends.cuda` sees it."""
 
     def device(self, a: Array) -> int:
         """Its number."""
@@ -143,19 +147,21 @@ class CuPy:
 class Torch:
     """Tensors of torch on a CUDA device. bfloat16 needs ml_dtypes."""
 
-    name, xp = "torch", None
+    name = "torch"
+    xp = None
 
     @property
     def _torch(self) -> Any:
         return sys.modules["torch"]
 
     def dtype(self, a: Array) -> np.dtype[Any]:
-        name = str(a.dtype).removeprefix("torch.")
+        name: Any = str(a.dtype).removeprefix("torch.")
         if name == "bfloat16":
             import ml_dtypes
 
-            return np.dtype(ml_dtypes.bfloat16)
-        return np.dtype(name)
+            name = ml_dtypes.bfloat16
+        dtype: np.dtype[Any] = np.dtype(name)
+        return dtype
 
     def _dtype_of(self, dtype: np.dtype[Any]) -> Any:
         return getattr(self._torch, dtype.name)
@@ -196,11 +202,13 @@ class Torch:
         return cuda.stream(cuda.ExternalStream(stream, device))  # type: ignore[no-any-return]
 
 
-NUMPY, CUPY, TORCH = NumPy(), CuPy(), Torch()
+NUMPY: Library = NumPy()
+CUPY: DeviceLibrary = CuPy()
+TORCH: DeviceLibrary = Torch()
 
 
-def library_of(a: Array) -> Library | None:
-    """The library of an array that kernels take; None for anything else."""
+def library_of(a: Array) -> Any:
+    """The `Library` of an array that kernels take; None for anything else."""
     package = type(a).__module__.partition(".")[0]
     if package == "cupy":
         return CUPY
@@ -226,6 +234,7 @@ def _cupy(a: Array) -> Any:
     try:
         import cupy
     except ImportError:
-        raise TypeError(f"arrays of {type(a).__module__} on a CUDA device need CuPy, which is missing") from None
+        raise TypeError(
+            f"arrays of {type(a).__module__} on a CUDA device need CuPy, which is missing"
+        ) from None
     return cupy
-

@@ -1,7 +1,7 @@
-"""Arrays on a CUDA device to the kernels of `_cuda`, on the device of the first, on the current stream of their library.
+"""Arrays on a CUDA device to the kernels of `_cuda`: on the device of the first, on a stream of the caller's.
 
-Nothing here waits for the device. So what only a pass over the data can see, a NaN or indices out of order, is noted
-on the device: `raise_refused` raises it.
+Nothing here waits for the device. So what only a pass over the data can see, a NaN or indices out of order,
+is noted on the device: `raise_refused` raises it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 from embcodec._backends.arrays import CUPY, TORCH, Array, library_of
 from embcodec.reference import DISORDER, NON_FINITE, REGISTRY
 
+_cuda: Any
 try:
     from embcodec import _cuda
 except ImportError:  # this build has no CUDA
-    _cuda = None  # type: ignore[assignment,unused-ignore]
+    _cuda = None
 
 DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 METRICS = {"ip": 0, "l2": 1, "cosine": 2}
@@ -28,7 +29,7 @@ NONE = (0, 0, 0, 0, 0)
 WAITING = ("kmeans_fit", "pq_fit")  # they look at what they did after each iteration anyway
 _UINT8 = np.dtype(np.uint8)
 
-# By device and message: the lowest row, int64 (1,) on the device; -1, the largest number without a sign, for none.
+# By device and message: the lowest row, int64 (1,) on the device; -1, without a sign the largest, for none.
 _refused: dict[tuple[int, str], Array] = {}
 
 
@@ -38,13 +39,13 @@ def is_built() -> bool:
 
 
 def _array(a: Array) -> tuple[int, int, int, int, int]:
-    """Pointer, rows, columns, bytes from row to row and from column to column. Of three axes the last two are one."""
+    """Pointer, rows, columns, bytes from row to row and between columns; the last two of three axes as one."""
     if a is None:
         return NONE
     if isinstance(a, np.ndarray) and library_of(a) not in (CUPY, TORCH):
         pointer, shape, strides = a.ctypes.data, a.shape, a.strides
     else:
-        pointer, shape, strides = library_of(a).view(a)  # type: ignore[union-attr]
+        pointer, shape, strides = library_of(a).view(a)
     if len(shape) == 1:
         return pointer, shape[0], 1, strides[0], 0
     if len(shape) == 3:
@@ -53,14 +54,14 @@ def _array(a: Array) -> tuple[int, int, int, int, int]:
 
 
 def _typed(x: Array) -> tuple[Any, ...]:
-    return _array(x), DTYPES[library_of(x).dtype(x).name]  # type: ignore[union-attr]
+    return _array(x), DTYPES[library_of(x).dtype(x).name]
 
 
 def _rows(a: Array) -> tuple[Any, ...]:
     """Rows may be any distance apart, the items of one must be side by side."""
     library = library_of(a)
-    item = library.dtype(a).itemsize  # type: ignore[union-attr]
-    return (a if _array(a)[4] == item or _array(a)[2] == 1 else library.contiguous(a),)  # type: ignore[union-attr]
+    item = library.dtype(a).itemsize
+    return (a if _array(a)[4] == item or _array(a)[2] == 1 else library.contiguous(a),)
 
 
 _CONVERTERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
@@ -81,12 +82,12 @@ def _is_array(value: Any) -> bool:
 def run(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], stream: int | None) -> Any:
     """Call a kernel with its public arguments in order; what it returns besides the outputs."""
     library = library_of(inputs[0])
-    device = library.device(inputs[0])  # type: ignore[union-attr]
+    device = library.device(inputs[0])
     before = _cuda.current_device()
     _cuda.set_device(device)
     try:
-        on = library.stream(device) if stream is None else stream  # type: ignore[union-attr]
-        with library.on(device, on):  # type: ignore[union-attr]
+        on = library.stream(device) if stream is None else stream
+        with library.on(device, on):
             return _call(kernel, inputs, outputs, library, device, on)
     finally:
         _cuda.set_device(before)
@@ -96,7 +97,7 @@ def _call(
     kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], library: Any, device: int, stream: int
 ) -> Any:
     arguments: list[Any] = []
-    alive = []  # copies, until the kernel is on its stream
+    alive: list[Array] = []  # copies, until the kernel is on its stream
     for name, value in zip(_names(kernel), inputs):
         if name == "x":
             arguments += _typed(value)
@@ -140,15 +141,15 @@ def _word(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], libr
 
 
 def raise_refused(device: int | None = None) -> None:
-    """Wait for the device (for all if None) and raise a ValueError for what a kernel refused there since the last call.
+    """Wait for the device (for all if None) and raise a ValueError for what a kernel refused there.
 
-    The row is the lowest of all calls of the kernel since then.
+    The row is the lowest of all calls of the kernel since the last time.
     """
     for (at, message), word in _refused.items():
         if device not in (None, at):
             continue
         _cuda.synchronize(at)
-        row = int(library_of(word).to_host(word)[0])  # type: ignore[union-attr]
+        row = int(library_of(word).to_host(word)[0])
         if row != -1:
             word[:] = -1
             raise ValueError(message.format(row=row))

@@ -1,6 +1,6 @@
 """Kernels for embeddings: quantize, pack, rotate, encode, look up, scan, select.
 
-Every function takes NumPy arrays (or CuPy's, and then gives CuPy's) and changes none of them. Rows are
+Every function takes NumPy arrays, or arrays on a CUDA device, and changes none of them. Rows are
 float32, float16, bfloat16 or float64 at any strides, read-only and memory-mapped ones too; they are converted
 in registers.
 
@@ -9,6 +9,12 @@ the function returns), `threads` and `isa`, the name of an instruction set out o
 Neither threads nor isa changes a byte of the result, except for the near-optimal assignments of `vq_encode`,
 `pq_encode`, `kmeans_fit` and `pq_fit`, which may differ between instruction sets. The GIL is released
 meanwhile.
+
+Arrays of CuPy, tensors of torch on a CUDA device and what has `__cuda_array_interface__` or DLPack there
+stay where they are, and so do the results (of other libraries than these two, as CuPy's); parameters may
+come from the host. The work goes to `stream`. Nothing waits for it: what a kernel refuses there, a NaN or
+a sparse index out of order, is raised by `embcodec.synchronize()`. Only `kmeans_fit` and `pq_fit` wait,
+and raise at once.
 
 A score that is not a number, after an overflow, counts as -inf.
 """

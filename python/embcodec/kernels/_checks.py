@@ -86,13 +86,15 @@ def queries(kernel: str, value: Any, like: Array, d: int | str) -> F32:
 
 def contiguous(a: Array) -> Array:
     """The array, C-contiguous, in its library."""
-    return library_of(a).contiguous(a)  # type: ignore[union-attr]
+    return library_of(a).contiguous(a)  # type: ignore[no-any-return]
 
 
 def beside(a: Array, like: Array) -> Array:
     """The array, C-contiguous, in the library and on the device of the data."""
     like = adopted(like)
-    library = library_of(like) or NUMPY  # codes of no library are refused after the parameters that give their size
+    library = (
+        library_of(like) or NUMPY
+    )  # codes of no library are refused after the parameters that give their size
     return a if library is NUMPY and type(a) is np.ndarray else library.asarray(a, like)
 
 
@@ -132,7 +134,7 @@ def output(kernel: str, out: Any, like: Array, dtype: np.dtype[Any], *shape: int
     library = library_of(like)
     assert library is not None
     if out is None:
-        return library.empty(like, shape, dtype)
+        return library.empty(like, shape, dtype)  # type: ignore[no-any-return]
     typed(kernel, name, out, dtype, *shape)
     if library_of(out) is not library:
         raise TypeError(f"{kernel}: {name} must be of the library of the data, {library.name}")
@@ -146,7 +148,7 @@ def output(kernel: str, out: Any, like: Array, dtype: np.dtype[Any], *shape: int
 def outputs(kernel: str, out: Any, like: Array, *wanted: tuple[Any, ...]) -> tuple[Any, ...]:
     """Several outputs, each wanted as (dtype, *shape), from a tuple of the caller's arrays or new ones."""
     if out is None:
-        empty = library_of(like).empty  # type: ignore[union-attr]
+        empty = library_of(like).empty
         return tuple([empty(like, tuple(shape), dtype) for dtype, *shape in wanted])
     if not isinstance(out, tuple) or len(out) != len(wanted):
         raise TypeError(f"{kernel}: out must be a tuple of {len(wanted)} arrays")
@@ -185,7 +187,7 @@ def coarse(kernel: str, like: Array, d: int, centroids: Any, centroid: Any) -> t
 
 def on_host(a: Array) -> Array:
     """The array, C-contiguous, on the host; waits for a device."""
-    return np.ascontiguousarray(library_of(a).to_host(a))  # type: ignore[union-attr]
+    return np.ascontiguousarray(library_of(a).to_host(a))
 
 
 def is_on_host(a: Array) -> bool:
@@ -234,7 +236,7 @@ def _integer(kernel: str, name: str, value: Any) -> int:
 def _as_float32(value: Array) -> F32:
     if type(value) is np.ndarray and value.dtype.char == "f" and value.flags.c_contiguous:
         return value if value.flags.aligned else value.copy()
-    return library_of(value).asarray(value, value, FLOAT32)  # type: ignore[union-attr]
+    return library_of(value).asarray(value, value, FLOAT32)  # type: ignore[no-any-return]
 
 
 def _is_finite(array: F32) -> bool:

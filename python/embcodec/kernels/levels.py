@@ -21,6 +21,7 @@ def levels_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """Quantize each value to the nearest of 2**bits levels times the step of its dimension.
 
@@ -35,6 +36,7 @@ def levels_encode(
         out: uint8 (n, ceil(d * bits / 8)).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed LSB-first, rows padded with 0 bits.
@@ -49,7 +51,7 @@ def levels_encode(
     levels, bits = _levels("levels_encode", levels, x)
     step = _checks.parameter("levels_encode", "step", step, x, d)
     out = _checks.output("levels_encode", out, x, _checks.UINT8, n, code_size(d, bits))
-    run("levels_encode", (x, levels, step), (out,), threads, isa)
+    run("levels_encode", (x, levels, step), (out,), threads, isa, stream)
     return out
 
 
@@ -61,6 +63,7 @@ def levels_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values levels[code] * step of codes from `levels_encode`.
 
@@ -71,6 +74,7 @@ def levels_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -82,7 +86,7 @@ def levels_decode(
     """
     codes, levels, step = _parameters("levels_decode", codes, levels, step)
     out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
-    run("levels_decode", (codes, levels, step), (out,), threads, isa)
+    run("levels_decode", (codes, levels, step), (out,), threads, isa, stream)
     return out
 
 
@@ -103,6 +107,7 @@ def levels_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query, without decoding them to memory.
 
@@ -124,6 +129,7 @@ def levels_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -145,7 +151,7 @@ def levels_topk(
         shift = _checks.parameter("levels_topk", "shift", shift, codes, codes.shape[0])
         direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
     inputs = (codes, levels, step, queries, k, metric, mask, factor, centroids, centroid, shift, direction)
-    run("levels_topk", inputs, out, threads, isa)
+    run("levels_topk", inputs, out, threads, isa, stream)
     return out
 
 

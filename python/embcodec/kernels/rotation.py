@@ -28,6 +28,7 @@ def hadamard_rotate(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """Rotate by a Hadamard matrix after random signs, at d log d additions a row.
 
@@ -44,6 +45,7 @@ def hadamard_rotate(
         out: float32 (n, size).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, size).
@@ -66,5 +68,5 @@ def hadamard_rotate(
     if wrong:
         raise ValueError("hadamard_rotate: signs must be +1 and -1")
     out = _checks.output("hadamard_rotate", out, x, _checks.FLOAT32, n, size)
-    run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa)
+    run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa, stream)
     return out

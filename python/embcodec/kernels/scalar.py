@@ -18,6 +18,7 @@ def sq_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """Quantize each value to `bits` bits, over a range for each dimension.
 
@@ -31,6 +32,7 @@ def sq_encode(
         out: uint8 (n, ceil(d * bits / 8)).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed LSB-first (bits=4: low nibble first), rows padded with 0
@@ -47,7 +49,7 @@ def sq_encode(
     step = _checks.parameter("sq_encode", "step", step, x, d)
     _checks.one_of("sq_encode", "bits", bits, _BITS)
     out = _checks.output("sq_encode", out, x, _checks.UINT8, n, code_size(d, bits))
-    run("sq_encode", (x, lo, step, bits), (out,), threads, isa)
+    run("sq_encode", (x, lo, step, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -60,6 +62,7 @@ def sq_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values lo + code * step of codes from `sq_encode`.
 
@@ -71,6 +74,7 @@ def sq_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -86,7 +90,7 @@ def sq_decode(
     step = _checks.parameter("sq_decode", "step", step, codes, d)
     codes = _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
-    run("sq_decode", (codes, lo, step, bits), (out,), threads, isa)
+    run("sq_decode", (codes, lo, step, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -103,6 +107,7 @@ def sq_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k rows that score best against each query, without decoding them to memory.
 
@@ -120,6 +125,7 @@ def sq_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k), descending, and row ids int64 (nq, k), ascending among equal scores. Where the
@@ -137,7 +143,7 @@ def sq_topk(
     codes = _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     queries = _checks.queries("sq_topk", queries, codes, d)
     k, mask, out = _checks.search("sq_topk", codes, queries.shape[0], k, metric, mask, out)
-    run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa)
+    run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa, stream)
     return out
 
 
@@ -148,6 +154,7 @@ def rowsq_encode(
     out: tuple[U8, F32, F32] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[U8, F32, F32]:
     """Quantize each value to `bits` bits, over the range of its row.
 
@@ -160,6 +167,7 @@ def rowsq_encode(
         out: uint8 (n, ceil(d * bits / 8)), float32 (n,) and float32 (n,).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed as in `sq_encode`, scale float32 (n,) and offset float32
@@ -175,7 +183,7 @@ def rowsq_encode(
     _checks.one_of("rowsq_encode", "bits", bits, _BITS)
     wanted = (_checks.UINT8, n, code_size(d, bits)), (_checks.FLOAT32, n), (_checks.FLOAT32, n)
     out = _checks.outputs("rowsq_encode", out, x, *wanted)
-    run("rowsq_encode", (x, bits), out, threads, isa)
+    run("rowsq_encode", (x, bits), out, threads, isa, stream)
     return out
 
 
@@ -189,6 +197,7 @@ def rowsq_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values offset + code * scale of codes from `rowsq_encode`.
 
@@ -201,6 +210,7 @@ def rowsq_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -217,7 +227,7 @@ def rowsq_decode(
     scale = _checks.parameter("rowsq_decode", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_decode", "offset", offset, codes, n)
     out = _checks.output("rowsq_decode", out, codes, _checks.FLOAT32, n, d)
-    run("rowsq_decode", (codes, scale, offset, d, bits), (out,), threads, isa)
+    run("rowsq_decode", (codes, scale, offset, d, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -234,6 +244,7 @@ def rowsq_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k rows that score best against each query, without decoding them to memory.
 
@@ -251,6 +262,7 @@ def rowsq_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -268,7 +280,7 @@ def rowsq_topk(
     scale = _checks.parameter("rowsq_topk", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)
     k, mask, out = _checks.search("rowsq_topk", codes, nq, k, metric, mask, out)
-    run("rowsq_topk", (codes, scale, offset, queries, k, bits, metric, mask), out, threads, isa)
+    run("rowsq_topk", (codes, scale, offset, queries, k, bits, metric, mask), out, threads, isa, stream)
     return out
 
 
@@ -282,6 +294,7 @@ def flat_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """Exact search: the k rows of x that score best against each query.
 
@@ -295,6 +308,7 @@ def flat_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -308,5 +322,5 @@ def flat_topk(
     x = _checks.floats("flat_topk", "x", x, "n", "d")
     queries = _checks.queries("flat_topk", queries, x, x.shape[1])
     k, mask, out = _checks.search("flat_topk", x, queries.shape[0], k, metric, mask, out)
-    run("flat_topk", (x, queries, k, metric, mask), out, threads, isa)
+    run("flat_topk", (x, queries, k, metric, mask), out, threads, isa, stream)
     return out
