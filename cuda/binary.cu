@@ -44,8 +44,8 @@ __global__ void score_hamming(Codes codes, Codes wanted, int64_t bytes, Group gr
       different[q] += __builtin_popcountll(word ^ word_at(query + j, bytes - j));
     }
   }
-  EMB_UNROLL for (int q = 0; q < kHammingQueries; ++q)
-    if (first + q < group.count) offer(group, first + q, -static_cast<float>(different[q]), row);
+  EMB_UNROLL for (int q = 0; q < kHammingQueries; ++q) if (first + q < group.count)
+      offer(group, first + q, -static_cast<float>(different[q]), row);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Quantization to levels that all dimensions share.
 #include "../cpp/row/levels.h"
-
 #include "../cpp/row/scalar.h"
 #include "scan.cuh"
 

@@ -1,6 +1,6 @@
-// The nearest codeword: a block takes 64 rows through 64 codewords at a time, float32 with fused multiply-add nominates,
-// and where the runner-up is closer than rounding could tell, float64 decides. So the result is the nearest codeword,
-// ties to the lower id, whatever the data.
+// The nearest codeword: a block takes 64 rows through 64 codewords at a time, float32 with fused multiply-add
+// nominates, and where the runner-up is closer than rounding could tell, float64 decides. So the result is the nearest
+// codeword, ties to the lower id, whatever the data.
 #pragma once
 #include "rows.cuh"
 
@@ -12,8 +12,8 @@ constexpr int kSide = 16, kMicro = 4, kTile = kSide * kMicro;  // threads of a s
 constexpr int kStep = 16;                                      // dimensions at a time
 static_assert(kSide * kSide == kBlock, "");
 
-// Codebooks (m, k, d) side by side in a row of x. `ids` takes int32 of the only codebook; `codes` a byte for each, or for
-// two of them.
+// Codebooks (m, k, d) side by side in a row of x. `ids` takes int32 of the only codebook; `codes` a byte for each, or
+// for two of them.
 struct Assignment {
   Rows x;
   const float* codebooks;
@@ -90,8 +90,8 @@ __device__ inline void load_tile(float (*tile)[kTile + 1], const Value& value) {
 }
 
 // Squared distances of the block's rows to codewords first_code .. first_code + 63, of which each thread has 16.
-__device__ inline void distances(const Assignment& a, int64_t s, int64_t first_row, int64_t first_code, const Call& call,
-                                 float (*sum)[kMicro]) {
+__device__ inline void distances(const Assignment& a, int64_t s, int64_t first_row, int64_t first_code,
+                                 const Call& call, float (*sum)[kMicro]) {
   EMB_SHARED(float, rows, [kStep][kTile + 1]);
   EMB_SHARED(float, codewords, [kStep][kTile + 1]);
   const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;

@@ -33,8 +33,8 @@ __global__ void fill_tables(Pq p, const float* queries, int64_t nq, Metric metri
 
 void launch_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, bool norms, float* tables,
                    const Call& call) {
-  EMB_LAUNCH((fill_tables), blocks_for(nq * p.m * p.ksub, kBlock), kBlock, 0, call.stream, p, queries, nq, metric, norms,
-             tables);
+  EMB_LAUNCH((fill_tables), blocks_for(nq * p.m * p.ksub, kBlock), kBlock, 0, call.stream, p, queries, nq, metric,
+             norms, tables);
   check(cudaGetLastError());
 }
 
@@ -46,8 +46,8 @@ template <int Q>
 __device__ inline void load_tables(const Pq& p, const float* tables, int64_t queries, int64_t first, int64_t count,
                                    float* shared) {
   for (int64_t i = threadIdx.x; i < count * p.ksub; i += blockDim.x)
-    EMB_UNROLL for (int q = 0; q < Q; ++q)
-      shared[i * Q + q] = q < queries ? tables[(q * p.m + first) * p.ksub + i] : 0.0f;
+    EMB_UNROLL for (int q = 0; q < Q; ++q) shared[i * Q + q] =
+        q < queries ? tables[(q * p.m + first) * p.ksub + i] : 0.0f;
 }
 
 // norms: the table of squared lengths of codewords; null but for cosine.

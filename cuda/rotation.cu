@@ -1,6 +1,5 @@
 // Randomised Hadamard rotation: a block a row, three stages of butterflies for each pass over it.
 #include "../cpp/row/rotation.h"
-
 #include "rows.cuh"
 
 namespace embcodec {

@@ -87,8 +87,8 @@ __device__ inline int64_t thread_number() { return static_cast<int64_t>(blockIdx
 template <class Code>
 __device__ inline uint64_t pack8(const float* values, const Place& at, int bits, const Code& code) {
   uint64_t word = 0;
-  EMB_UNROLL for (int i = 0; i < 8; ++i)
-    if (i < at.count) word |= static_cast<uint64_t>(code(values[i], at.row, at.j + i)) << (i * bits);
+  EMB_UNROLL for (int i = 0; i < 8; ++i) if (i < at.count) word |=
+      static_cast<uint64_t>(code(values[i], at.row, at.j + i)) << (i * bits);
   return word;
 }
 
@@ -126,8 +126,7 @@ __global__ void decode_rows(Source source, int64_t n, int64_t d, float* out) {
     reinterpret_cast<float4*>(to)[0] = {values[0], values[1], values[2], values[3]};
     reinterpret_cast<float4*>(to)[1] = {values[4], values[5], values[6], values[7]};
   } else {
-    EMB_UNROLL for (int i = 0; i < 8; ++i)
-      if (i < at.count) to[i] = values[i];
+    EMB_UNROLL for (int i = 0; i < 8; ++i) if (i < at.count) to[i] = values[i];
   }
 }
 

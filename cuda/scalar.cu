@@ -1,6 +1,5 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), and the exact scan.
 #include "../cpp/row/scalar.h"
-
 #include "scan.cuh"
 
 namespace embcodec {
@@ -74,9 +73,8 @@ __global__ void encode_rowsq(Rows x, int bits, CodesOut out, float* scale, float
   for (int64_t j = 8 * lane; j < x.d; j += 256) {
     const Place at = {row, j, static_cast<int>(x.d - j < 8 ? x.d - j : 8)};
     load8(x, row, j, at.count, values);
-    const uint64_t word = pack8(values, at, bits, [&](float value, int64_t, int64_t) {
-      return sq_code(value, lo, inverse, top_of(bits));
-    });
+    const uint64_t word = pack8(
+        values, at, bits, [&](float value, int64_t, int64_t) { return sq_code(value, lo, inverse, top_of(bits)); });
     store_word(out.data + row * out.stride + j / 8 * bits, word, (at.count * bits + 7) / 8);
   }
 }

@@ -52,8 +52,8 @@ __global__ void score_rows(Source source, Group group, Call call) {
     const int pair = 16 * i + lane;
     const int64_t q = query + pair / kScanRows;
     if (pair >= kPairs || q >= group.count || !group.allowed(row)) continue;
-    offer(group, q,
-          finish_score(total[i], group.metric, __builtin_sqrtf(group.squares[q]), __builtin_sqrtf(length)), row);
+    offer(group, q, finish_score(total[i], group.metric, __builtin_sqrtf(group.squares[q]), __builtin_sqrtf(length)),
+          row);
   }
 }
 

@@ -101,8 +101,8 @@ __global__ void score_sparse(Sparse s, Group group, Call call) {
     }
     const float value = values_of(s, row)[e];
     square += value * value;
-    EMB_UNROLL for (int q = 0; q < Q; ++q)
-      if (query + q < group.count) sum[q] += group.queries[(query + q) * group.d + indices[e]] * value;
+    EMB_UNROLL for (int q = 0; q < Q; ++q) if (query + q < group.count) sum[q] +=
+        group.queries[(query + q) * group.d + indices[e]] * value;
   }
   const unsigned mask = half_warp();
   square = sum16(square, mask);

@@ -1,6 +1,5 @@
-#include "topk.cuh"
-
 #include "select.cuh"
+#include "topk.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -43,7 +42,8 @@ __global__ void keep_best_rows(const uint64_t* best, uint64_t* next, const uint6
   floor[query] = least;
 }
 
-// A block a query: the keys in descending order (Batcher's bitonic network over a power of two), then as scores and ids.
+// A block a query: the keys in descending order (Batcher's bitonic network over a power of two), then as scores and
+// ids.
 __global__ void write_best_rows(uint64_t* best, const uint32_t* count, int64_t k, int64_t stride, float* scores,
                                 int64_t* ids) {
   const int64_t query = blockIdx.x;

@@ -31,12 +31,12 @@ class Selection {
  public:
   Selection(int64_t n, const Search& search);
   int64_t bytes() const { return bytes_; }
-  void begin(const Call& call);           // computes the queries' lengths
-  bool next_queries();                    // false: all are done
-  bool next_rows();                       // false: all rows of these queries were scored
-  Group group() const;                    // to score now
-  void keep_best();                       // ... and afterwards
-  void write_best();                      // after the last rows
+  void begin(const Call& call);  // computes the queries' lengths
+  bool next_queries();           // false: all are done
+  bool next_rows();              // false: all rows of these queries were scored
+  Group group() const;           // to score now
+  void keep_best();              // ... and afterwards
+  void write_best();             // after the last rows
 
  private:
   Search search_;

@@ -1,15 +1,14 @@
 // Trellis-coded quantization over the bit-shift trellis: Viterbi's algorithm by a warp a row, decoding, and the scan.
-#include "../cpp/row/trellis.h"
-
 #include "../cpp/row/scalar.h"
+#include "../cpp/row/trellis.h"
 #include "scan.cuh"
 
 namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int kWarps = 4;               // of a block; a row each
-constexpr int64_t kMostBlocks = 1024;   // more rows take turns
+constexpr int kWarps = 4;                     // of a block; a row each
+constexpr int64_t kMostBlocks = 1024;         // more rows take turns
 constexpr int kChoices = kTrellisStates / 2;  // a step decides among at most this many groups
 
 // Where a component's window begins, in bits, and its codebook: 16 * bit + book. kNoBook: it is not coded.
@@ -147,7 +146,8 @@ __global__ void encode_trellis(Rows x, TrellisParams p, CodesOut out, uint8_t* c
   EMB_SHARED(float, costs, [kWarps][kTrellisStates]);
   EMB_SHARED(float, leasts, [kWarps][kChoices]);
   for (unsigned i = threadIdx.x; i < kTrellisBooks * kTrellisStates; i += blockDim.x)
-    levels[i] = static_cast<float>(trellis_level(p.codebooks + i / kTrellisStates * kTrellisLevels, i % kTrellisStates));
+    levels[i] =
+        static_cast<float>(trellis_level(p.codebooks + i / kTrellisStates * kTrellisLevels, i % kTrellisStates));
   __syncthreads();
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int64_t number = static_cast<int64_t>(blockIdx.x) * kWarps + warp;

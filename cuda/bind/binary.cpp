@@ -22,8 +22,8 @@ void register_binary(py::module_& m) {
   });
   m.def("bits_topk", [](Array codes, Array queries, int64_t k, Array low, Array high, int order, int metric, Array mask,
                         Array scores, Array ids, Where where) {
-    return bits_topk(codes_of(codes), bits_params(low, high, order),
-                     search_of(queries, k, metric, mask, scores, ids), call_of(where));
+    return bits_topk(codes_of(codes), bits_params(low, high, order), search_of(queries, k, metric, mask, scores, ids),
+                     call_of(where));
   });
   m.def("hamming_topk", [](Array codes, Array queries, int64_t k, Array mask, Array scores, Array ids, Where where) {
     Search search = search_of(queries, k, 0, mask, scores, ids);

@@ -1,5 +1,6 @@
-// What the bindings of _cuda share. An array is a tuple of integers, (pointer, rows, columns, bytes from row to row, bytes
-// from column to column); None is (0, 0, 0, 0, 0). Who calls has checked everything: python/embcodec/_backends/cuda.py.
+// What the bindings of _cuda share. An array is a tuple of integers, (pointer, rows, columns, bytes from row to row,
+// bytes from column to column); None is (0, 0, 0, 0, 0). Who calls has checked everything:
+// python/embcodec/_backends/cuda.py.
 #pragma once
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -39,8 +40,14 @@ inline Call call_of(const Where& where) {
 
 inline Search search_of(const Array& queries, int64_t k, int metric, const Array& mask, const Array& scores,
                         const Array& ids) {
-  return {pointer<const float>(queries),   count(queries), columns(queries), static_cast<Metric>(metric),
-          pointer<const uint8_t>(mask),    k,              pointer<float>(scores), pointer<int64_t>(ids)};
+  return {pointer<const float>(queries),
+          count(queries),
+          columns(queries),
+          static_cast<Metric>(metric),
+          pointer<const uint8_t>(mask),
+          k,
+          pointer<float>(scores),
+          pointer<int64_t>(ids)};
 }
 
 inline Coarse coarse_of(const Array& centroids, const Array& centroid) {

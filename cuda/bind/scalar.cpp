@@ -38,10 +38,10 @@ void register_scalar(py::module_& m) {
     return rowsq_topk(codes_of(codes), rowsq_params(scale, offset, columns(queries), bits),
                       search_of(queries, k, metric, mask, scores, ids), call_of(where));
   });
-  m.def("flat_topk", [](Array x, int dtype, Array queries, int64_t k, int metric, Array mask, Array scores, Array ids,
-                        Where where) {
-    return flat_topk(rows_of(x, dtype), search_of(queries, k, metric, mask, scores, ids), call_of(where));
-  });
+  m.def("flat_topk",
+        [](Array x, int dtype, Array queries, int64_t k, int metric, Array mask, Array scores, Array ids, Where where) {
+          return flat_topk(rows_of(x, dtype), search_of(queries, k, metric, mask, scores, ids), call_of(where));
+        });
 }
 
 }  // namespace cuda

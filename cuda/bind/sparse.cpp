@@ -7,8 +7,13 @@ namespace {
 bool is_wide(int64_t d) { return d > 65536; }
 
 Sparse sparse_of(const Array& indices, const Array& values, int64_t d) {
-  return {pointer<const char>(indices), pointer<const char>(values), count(indices), columns(indices), stride(indices),
-          stride(values), is_wide(d)};
+  return {pointer<const char>(indices),
+          pointer<const char>(values),
+          count(indices),
+          columns(indices),
+          stride(indices),
+          stride(values),
+          is_wide(d)};
 }
 
 }  // namespace
@@ -23,8 +28,8 @@ void register_sparse(py::module_& m) {
   });
   m.def("sparse_topk", [](Array indices, Array values, Array queries, int64_t k, int metric, Array mask, Array scores,
                           Array ids, Where where) {
-    return sparse_topk(sparse_of(indices, values, columns(queries)),
-                       search_of(queries, k, metric, mask, scores, ids), call_of(where));
+    return sparse_topk(sparse_of(indices, values, columns(queries)), search_of(queries, k, metric, mask, scores, ids),
+                       call_of(where));
   });
 }
 

@@ -25,8 +25,9 @@
 #define __syncthreads() ::cuda_on_cpu::barrier(__LINE__)
 #define __syncwarp(mask) ::cuda_on_cpu::sync_warp(__LINE__, mask)
 #define __shfl_sync(mask, value, from) ::cuda_on_cpu::shuffle("__shfl_sync", __LINE__, mask, value, from)
-#define __shfl_xor_sync(mask, value, flip) \
-  ::cuda_on_cpu::shuffle("__shfl_xor_sync", __LINE__, mask, value, ::cuda_on_cpu::lane_number() ^ static_cast<unsigned>(flip))
+#define __shfl_xor_sync(mask, value, flip)                         \
+  ::cuda_on_cpu::shuffle("__shfl_xor_sync", __LINE__, mask, value, \
+                         ::cuda_on_cpu::lane_number() ^ static_cast<unsigned>(flip))
 #define __ballot_sync(mask, vote) \
   static_cast<uint32_t>(::cuda_on_cpu::exchange("__ballot_sync", __LINE__, mask, (vote) ? 1 : 0, -1))
 

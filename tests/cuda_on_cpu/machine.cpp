@@ -153,7 +153,9 @@ class Machine {
   void* dynamic_shared() { return current_->block->shared[0].memory.get(); }
 
  private:
-  static std::string at(const char* name, int line) { return std::string(name) + " in line " + std::to_string(line) + ": "; }
+  static std::string at(const char* name, int line) {
+    return std::string(name) + " in line " + std::to_string(line) + ": ";
+  }
 
   template <class T>
   void permute(std::vector<T>& items, std::mt19937_64& random) const {
@@ -265,7 +267,8 @@ class Machine {
 
   std::string deadlock(const Block& block) const {
     if (!block.at_barrier.empty())
-      return at("barrier", block.barrier_line) + std::to_string(block.at_barrier.size()) + " of " + std::to_string(block.alive) + " threads came";
+      return at("barrier", block.barrier_line) + std::to_string(block.at_barrier.size()) + " of " +
+             std::to_string(block.alive) + " threads came";
     for (const Warp& warp : block.warps)
       for (const Collective& c : warp.open)
         if (c.mask) return at(c.name, c.line) + "not every lane of the mask came";

@@ -65,7 +65,8 @@ struct Case {
       for (const int64_t nq : {1, 5}) {
         const Exact<float> scores(nq * k);
         const Exact<int64_t> ids(nq * k);
-        const Search search = {queries.get(), nq, d, metric, nq == 1 ? mask.get() : nullptr, k, scores.get(), ids.get()};
+        const Search search = {queries.get(), nq,       d, metric, nq == 1 ? mask.get() : nullptr, k,
+                               scores.get(),  ids.get()};
         run([&](const Call& call) { return kernel(search, call); });
       }
   }
@@ -169,11 +170,14 @@ void sparse_family(const Case& c) {
   for (const int64_t k : {int64_t{1}, c.d}) {
     const Exact<uint16_t> indices(c.n * k);
     const Exact<float> values(c.n * k), y(c.n * c.d);
-    const Sparse s = {reinterpret_cast<const char*>(indices.get()), reinterpret_cast<const char*>(values.get()), c.n, k,
-                      2 * k, 4 * k, false};
-    run([&](const Call& call) {
-      return cuda::topk_encode(c.rows(), k, {indices.get(), values.get(), false}, call);
-    });
+    const Sparse s = {reinterpret_cast<const char*>(indices.get()),
+                      reinterpret_cast<const char*>(values.get()),
+                      c.n,
+                      k,
+                      2 * k,
+                      4 * k,
+                      false};
+    run([&](const Call& call) { return cuda::topk_encode(c.rows(), k, {indices.get(), values.get(), false}, call); });
     run([&](const Call& call) { return cuda::topk_decode(s, c.d, y.get(), call); });
     c.search([&](const Search& search, const Call& call) { return cuda::sparse_topk(s, search, call); });
   }

@@ -39,7 +39,7 @@ def is_built() -> bool:
 
 
 def _array(a: Array) -> tuple[int, int, int, int, int]:
-    """Pointer, rows, columns, bytes from row to row and between columns; the last two of three axes as one."""
+    """Pointer, rows, columns, bytes between rows and columns; the last two of three axes as one."""
     if a is None:
         return NONE
     if isinstance(a, np.ndarray) and library_of(a) not in (CUPY, TORCH):
