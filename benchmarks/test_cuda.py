@@ -1,8 +1,10 @@
-"""Every kernel on a CUDA device: `pytest benchmarks/test_cuda.py --benchmark-enable --rows 1000000 --dims 768`.
+"""Every kernel on a CUDA device.
 
-Times are taken by events on the stream, over inputs that take turns, so that none is in the cache from the last run.
-extra_info has the bytes touched and their rate as a share of the device's own copy bandwidth. Needs CuPy and a
-device; skips without.
+    pytest benchmarks/test_cuda.py --benchmark-enable --rows 1000000 --dims 768
+
+Times are taken by events on the stream, over inputs that take turns, so that none is in the cache from
+the last run. extra_info has the bytes touched and their rate as a share of the device's own copy
+bandwidth. Needs CuPy and a device; skips without.
 """
 
 import numpy as np

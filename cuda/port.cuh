@@ -9,8 +9,10 @@
 #include <cuda_runtime.h>
 
 // EMB_LAUNCH((kernel<Template, Arguments>), grid, block, bytes of dynamic shared memory, stream, arguments...)
+// clang-format off
 #define EMB_LAUNCH(kernel, grid, block, smem, stream, ...) \
-  ((kernel) < < < grid, block, smem, static_cast<cudaStream_t>(stream) >>> (__VA_ARGS__))
+  ((kernel)<<<grid, block, smem, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__))
+// clang-format on
 #define EMB_UNROLL _Pragma("unroll")    // before a loop over an array that shall stay in registers
 #define EMB_ROLLED _Pragma("unroll 1")  // before a long body, which would only grow
 #define EMB_SHARED(T, name, extent) __shared__ T name extent

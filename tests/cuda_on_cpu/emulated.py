@@ -34,7 +34,19 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
         return {**self.__array_interface__, "version": 3, "strides": self.strides, "stream": None}
 
     def get(self):
-        return np.asarray(self).view(np.ndarray)
+        return self.view(np.ndarray)
+
+    def __array_ufunc__(self, function, method, *args, out=(), **options):
+        """As CuPy: arrays of the host are not mixed in, and results stay on the device."""
+        refuse_host_arrays([*args, *out])
+        if out:
+            options["out"] = tuple(host(o) for o in out)
+        result = getattr(function, method)(*map(host, args), **options)
+        return out[0] if out else device(result)
+
+    def __array_function__(self, function, types, args, options):
+        refuse_host_arrays([*args, *options.values()])
+        return device(function(*map(host, args), **{name: host(value) for name, value in options.items()}))
 
 
 class Stream:
@@ -58,17 +70,33 @@ def device(array):
     return array.view(ndarray) if isinstance(array, np.ndarray) else array
 
 
+def host(value):
+    """As NumPy's, also inside lists."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(host, value))
+    return value.view(np.ndarray) if isinstance(value, ndarray) else value
+
+
+def refuse_host_arrays(values):
+    for value in values:
+        if type(value) is np.ndarray and value.ndim:
+            raise TypeError("an array of the host among those of the device")
+
+
 def on_device(function):
-    return lambda *args, **options: device(function(*args, **options))
+    return lambda *args, **options: device(function(*map(host, args), **options))
 
 
 def cupy():
     """NumPy's functions, with arrays of the device for results."""
     module = ModuleType("cupy")
-    module.__getattr__ = lambda name: getattr(np, name)
+
+    def attribute(name):
+        value = getattr(np, name)
+        return on_device(value) if callable(value) and not isinstance(value, type) else value
+
+    module.__getattr__ = attribute
     module.ndarray = ndarray
-    for name in ("empty", "asarray", "ascontiguousarray"):
-        setattr(module, name, on_device(getattr(np, name)))
     module.cuda = SimpleNamespace(
         Device=lambda number: nullcontext(),
         get_current_stream=lambda number=None: SimpleNamespace(ptr=Stream.current),

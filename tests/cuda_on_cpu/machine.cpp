@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kSharedLimit = 99 << 10;  // of the architectures we build for, the least that a block can ask for
 constexpr unsigned kThreads = 1024, kResident = 2;
 constexpr uint32_t kAll = 0xffffffffu;
+constexpr int kVotes = -1, kOrders = -2;  // in place of a lane: a collective of all, one that orders memory
 
 struct Lane;
 
@@ -35,7 +36,8 @@ struct Collective {
 
 struct Warp {
   std::vector<Collective> open;
-  uint32_t exited = 0;
+  uint32_t exited = 0, syncs = 0;
+  char tokens[2];  // as those of a block's barriers
 };
 
 struct Shared {
@@ -130,7 +132,10 @@ class Machine {
     c.value[me] = value;
     c.from[me] = from;
     c.waiting[me] = current_;
-    if (c.arrived == mask) finish(c);
+    if (c.arrived == mask) {
+      warp.syncs += from == kOrders;
+      finish(c);
+    }
     wait();
     return current_->received;
   }
@@ -318,9 +323,10 @@ void barrier(int line) {
 void sync_warp(int line, uint32_t mask) {
   const Unwatched here;
   Lane& lane = Machine::get().lane();
-  Warp* token = &lane.block->warps[lane.linear / kWarp];
+  Warp& warp = lane.block->warps[lane.linear / kWarp];
+  char* token = warp.tokens + warp.syncs % 2;
   __tsan_release(token);
-  Machine::get().collective("__syncwarp", line, mask, 0, -1);
+  Machine::get().collective("__syncwarp", line, mask, 0, kOrders);
   __tsan_acquire(token);
 }
 uint64_t exchange(const char* name, int line, uint32_t mask, uint64_t value, int from) {

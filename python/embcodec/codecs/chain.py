@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embcodec.kernels import flat_topk
+
 from .base import Stage, Transform
-from .rows import F32, U8, Bools, blocks
+from .rows import F32, U8, Bools, blocks, on_device
 from .sample import stage_seed
 from .scan import Hits, fold, topk_decoded
 from .spec import parse_spec
@@ -74,6 +76,8 @@ class Chain:
     ) -> Hits:
         """The k best decoded rows: by the coder's own scan where the transforms fold into the queries."""
         folded = fold(self.transforms, queries, metric)
+        if folded is None and on_device(codes):
+            return flat_topk(self.decode(codes), queries, k, metric=metric, mask=mask)
         if folded is None:
             row_bytes = 4 * max(self.dims(queries.shape[1]))
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
