@@ -33,8 +33,14 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
     def __cuda_array_interface__(self):
         return {**self.__array_interface__, "version": 3, "strides": self.strides, "stream": None}
 
-    def get(self):
-        return self.view(np.ndarray)
+    def get(self, out=None, stream=None, blocking=True):
+        if out is None:
+            return self.view(np.ndarray)
+        stream.work.append(lambda: np.copyto(out, self.view(np.ndarray)))
+        return out
+
+    def set(self, array, stream):
+        self.view(np.ndarray)[...] = array
 
     def __array_ufunc__(self, function, method, *args, out=(), **options):
         """As CuPy: arrays of the host are not mixed in, and results stay on the device."""
@@ -50,13 +56,16 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
 
 
 class Stream:
-    """A stream, and the context in which it is the current one."""
+    """A stream, and the context in which it is the current one. What it fetches comes when one waits."""
 
-    ptr = 1
     current = 1
 
-    def __init__(self, ptr, device=None):
-        self.ptr = ptr
+    def __init__(self, ptr=9, device=None, non_blocking=False):
+        self.ptr, self.work = ptr, []
+
+    def synchronize(self):
+        while self.work:
+            self.work.pop(0)()
 
     def __enter__(self):
         self.before, Stream.current = Stream.current, self.ptr
@@ -99,8 +108,9 @@ def cupy():
     module.ndarray = ndarray
     module.cuda = SimpleNamespace(
         Device=lambda number: nullcontext(),
-        get_current_stream=lambda number=None: SimpleNamespace(ptr=Stream.current),
+        get_current_stream=lambda number=None: Stream(Stream.current),
         ExternalStream=Stream,
+        Stream=Stream,
     )
     return module
 
@@ -113,6 +123,7 @@ def load():
     spec.loader.exec_module(module)
     _backends.cuda._cuda = module
     sys.modules["cupy"] = cupy()
+    sys.modules["cupyx"] = SimpleNamespace(empty_pinned=np.empty)
     return module
 
 

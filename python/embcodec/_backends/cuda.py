@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from embcodec._backends.arrays import CUPY, TORCH, Array, library_of
+from embcodec._errors import BackendUnavailableError
 from embcodec.reference import DISORDER, NON_FINITE, REGISTRY
 
 _cuda: Any
@@ -36,6 +37,17 @@ _refused: dict[tuple[int, str], Array] = {}
 def is_built() -> bool:
     """Whether this build has `_cuda`."""
     return _cuda is not None
+
+
+def device_count() -> int:
+    """How many CUDA devices there are.
+
+    Raises:
+        BackendUnavailableError: this build has no CUDA, or there is no driver.
+    """
+    if _cuda is None:
+        raise BackendUnavailableError("this build of embcodec has no CUDA")
+    return int(_cuda.device_count())
 
 
 def _array(a: Array) -> tuple[int, int, int, int, int]:
@@ -137,6 +149,7 @@ def _word(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], libr
     key = device, f"{kernel}: {message}"
     if key not in _refused:
         _refused[key] = library.asarray(np.full(1, -1), inputs[0])
+        _cuda.synchronize(device)  # this once: calls on other streams will use it
     return int(library.view(_refused[key])[0])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from embcodec.kernels._checks import TORCH, adopted, beside, library_of
+from embcodec._backends.arrays import CUPY, TORCH, adopted, library_of
+from embcodec.kernels._checks import beside
 
 from .base import Stage
 from .chain import Chain
@@ -45,6 +46,7 @@ def chain_beside(chain: Chain, like: Any) -> Chain:
     moved = copy.copy(chain)
     moved.transforms = tuple(_beside(stage, like) for stage in chain.transforms)
     moved.coder = _beside(chain.coder, like)
+    CUPY.xp.cuda.get_current_stream().synchronize()  # this once: calls on other streams will use them
     return moved
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embcodec._backends.arrays import NUMPY, adopted, library_of
 from embcodec.kernels import _checks
-from embcodec.kernels._checks import NUMPY, adopted, library_of
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

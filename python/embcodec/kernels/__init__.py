@@ -19,6 +19,7 @@ and raise at once.
 A score that is not a number, after an overflow, counts as -inf.
 """
 
+from embcodec._backends.cuda import device_count
 from embcodec.kernels.binary import bits_decode, bits_encode, bits_topk, hamming_topk
 from embcodec.kernels.cluster import kmeans_fit, vq_encode
 from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk
@@ -40,6 +41,7 @@ __all__ = [
     "bits_decode",
     "bits_encode",
     "bits_topk",
+    "device_count",
     "flat_topk",
     "hadamard_rotate",
     "hadamard_size",

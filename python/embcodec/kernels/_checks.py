@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcodec._backends.arrays import NUMPY, TORCH, adopted, library_of
+from embcodec._backends.arrays import NUMPY, adopted, library_of
 
 Array = NDArray[Any]  # or CuPy's
 Floats = NDArray[Any]  # float32, float16, bfloat16 or float64
@@ -23,8 +23,6 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Shape = tuple[int | str, ...]
-
-__all__ = ["NUMPY", "TORCH", "adopted", "library_of"]  # for the codecs, beside what is defined here
 
 FLOAT32, INT32, INT64, UINT8, UINT16, UINT32, BOOL = map(
     np.dtype, ("float32", "int32", "int64", "uint8", "uint16", "uint32", "bool")
