@@ -11,6 +11,7 @@ ROOT = Path(embcodec.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"bench"},
     {"io", "evaluation", "tuning", "monitoring", "compat", "learned"},
     {""},  # the package itself, which exports from the layers below
     {"codecs"},

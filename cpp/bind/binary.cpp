@@ -48,7 +48,8 @@ void bits_topk(const py::array& codes, const F32& queries, int k, const F32& low
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const BitsParams params = {low.data(), high.data(), low.size(), is_msb(order)};
-  topk_rows("bits_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+  topk_rows("bits_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            code_scan_scratch(params.d, queries.shape(0)),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.bits_topk(from, params, scan, rows, part, scratch);
               return kAllFinite;

@@ -44,7 +44,8 @@ void levels_topk(const py::array& codes, const F32& levels, const F32& step, con
   const std::vector<float> padded = padded_rows(centroids, params.d), along = padded_rows(direction, params.d);
   const RowExtras extras = {factor ? factor->data() : nullptr, coarse_of(padded, params.d, centroid),
                             shift ? shift->data() : nullptr, along.data()};
-  topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+  topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            code_scan_scratch(params.d, queries.shape(0), extras.coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.levels_topk(from, params, extras, scan, rows, part, scratch);
               return kAllFinite;

@@ -81,9 +81,10 @@ void pq_tables(const F32& queries, const F32& codebooks, int metric, F32 tables,
   const int64_t size = pq.m * pq.ksub;
   float* out = tables.mutable_data();
   py::gil_scoped_release release;
-  parallel_ranges(from.n, kQueryGrain, threads, pq_tables_scratch(pq.ksub, pq.dsub), [&](Range r, float* scratch) {
-    kernels.pq_tables(pq, from, static_cast<Metric>(metric), out + r.begin * size, r, scratch);
-  });
+  parallel_ranges(from.n, kQueryGrain, threads, pq_tables_scratch(pq.m, pq.ksub, pq.dsub),
+                  [&](Range r, float* scratch) {
+                    kernels.pq_tables(pq, from, static_cast<Metric>(metric), out + r.begin * size, r, scratch);
+                  });
 }
 
 void pq_topk(const py::array& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,

@@ -28,7 +28,8 @@ void sq_topk(const py::array& codes, const F32& lo, const F32& step, const F32& 
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
-  topk_rows("sq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+  topk_rows("sq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            code_scan_scratch(params.d, queries.shape(0)),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.sq_topk(from, params, scan, rows, part, scratch);
               return kAllFinite;
@@ -60,7 +61,8 @@ void rowsq_topk(const py::array& codes, const F32& scale, const F32& offset, con
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const RowSqParams params = {scale.data(), offset.data(), queries.shape(1), bits};
-  topk_rows("rowsq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(params.d),
+  topk_rows("rowsq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            code_scan_scratch(params.d, queries.shape(0)),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.rowsq_topk(from, params, scan, rows, part, scratch);
               return kAllFinite;
@@ -71,8 +73,8 @@ void flat_topk(const py::array& x, int dtype, const F32& queries, int k, int met
                I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Rows from = rows_of(x, dtype);
-  topk_rows("flat_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads, scan_scratch(from.d),
-            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+  topk_rows("flat_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+            scan_scratch(from.d, queries.shape(0)), [&](const Scan& scan, Range rows, Range part, float* scratch) {
               return kernels.flat_topk(from, scan, rows, part, scratch);
             });
 }

@@ -40,7 +40,7 @@ void sparse_topk(const py::array& indices, const py::array& values, const F32& q
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);
   const int64_t bad = topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-                                   sparse_topk_scratch(queries.shape(1)),
+                                   sparse_topk_scratch(queries.shape(1), queries.shape(0)),
                                    [&](const Scan& scan, Range rows, Range part, float* scratch) {
                                      return kernels.sparse_topk(from, scan, rows, part, scratch);
                                    });

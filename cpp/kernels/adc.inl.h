@@ -1,7 +1,7 @@
 // The scan over product quantizer codes: sums of lookup table entries (asymmetric distance computation). A score is the
 // float32 sum over the subspaces in order, on every level.
 #pragma once
-#include "pq.inl.h"
+#include "adc_bytes.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -24,27 +24,6 @@ struct CodeBlock {
   float norms[kAdcRows];
   int count;
 };
-
-// Sums of R rows' entries of a table (m, ksub). Codes are cut from 64-bit words: a load for each 8 or 16 of them.
-template <int BITS, int R>
-EMB_OP void lookup(const float* table, const uint8_t* const* codes, int64_t m, float* sums) {
-  constexpr int kPerWord = 64 / BITS, kEntries = 1 << BITS;
-  float sum[R] = {};
-  int64_t s = 0;
-  for (; s + kPerWord <= m; s += kPerWord) {
-    uint64_t word[R];
-    for (int r = 0; r < R; ++r) __builtin_memcpy(&word[r], codes[r] + s * BITS / 8, 8);
-    for (int t = 0; t < kPerWord; ++t, table += kEntries) {
-      for (int r = 0; r < R; ++r) {
-        sum[r] += table[word[r] & (kEntries - 1)];
-        word[r] >>= BITS;
-      }
-    }
-  }
-  for (; s < m; ++s, table += kEntries)
-    for (int r = 0; r < R; ++r) sum[r] += table[code_at<BITS>(codes[r], s)];
-  for (int r = 0; r < R; ++r) sums[r] = sum[r];
-}
 
 template <int BITS>
 EMB_OP void lookup_block(const float* table, const CodeBlock& block, int64_t m, float* sums) {
@@ -142,6 +121,18 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Rang
                          const float* norms, float* scratch) {
   const int64_t size = p.m * p.ksub;
   int64_t q = queries.begin;
+#if EMB_BYTE_TABLES
+  if (byte_tables_serve<BITS>(p, scan, rows)) {
+    float* tables = scratch;
+    scratch += kTableQueries * size;
+    for (; q < queries.end; q += kTableQueries) {
+      const int count = queries.end - q < kTableQueries ? static_cast<int>(queries.end - q) : kTableQueries;
+      pq_tables(p, scan.queries, scan.metric, tables, {q, q + count}, scratch);
+      scan_byte_tables<BITS>(codes, p, scan, rows, q, count, tables, reinterpret_cast<uint8_t*>(scratch));
+    }
+    return;
+  }
+#endif
   for (; queries.end - q >= kFewQueries; q += 16) {
     const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
     scan_tile<BITS>(codes, p, scan, rows, q, count, norms, scratch);

@@ -1,7 +1,7 @@
 // One bit a dimension: thresholding, decoding to two values, search by Hamming distance and by float queries.
 #pragma once
 #include "../row/bits.h"
-#include "scan.inl.h"
+#include "code_scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -75,10 +75,22 @@ void bits_decode(const Codes& codes, const BitsParams& p, float* out, Range r, f
 }
 
 void bits_topk(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
-  scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
-    bits_decode_row(codes.data + row * codes.stride, p, buffer, true);
-    return static_cast<const float*>(buffer);
-  });
+  const auto form_of = [&](const float* x, float* folded) {
+    CodeForm form = {};
+    for (int64_t j = 0; j < p.d; ++j) {
+      const float low = x[j] * p.low[j], high = x[j] * p.high[j];
+      folded[j] = high - low;
+      form.constant += low;
+      form.sizes += 2.0f * (__builtin_fabsf(low) + __builtin_fabsf(high));
+    }
+    return form;
+  };
+  const auto terms_of = [](int64_t, float& factor, float& addend) { factor = 1.0f, addend = 0.0f; };
+  scan_codes(codes, {p.d, 1, p.msb, nullptr, 1}, {}, scan, rows, queries, scratch, form_of, terms_of,
+             [&](int64_t row, float* buffer) {
+               bits_decode_row(codes.data + row * codes.stride, p, buffer, true);
+               return static_cast<const float*>(buffer);
+             });
 }
 
 // Rows that stay in L1 while every query passes over them: where they are and their numbers.

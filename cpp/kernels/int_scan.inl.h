@@ -3,7 +3,7 @@
 // which rows cannot be among the best: with queries of 8 bits, then of 16, each with a bound of its error; what is left
 // is scored as float32. Metrics other than the inner product need the rows as float32 anyway and go to scan_rows.
 #pragma once
-#include "scan.inl.h"
+#include "many.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -11,36 +11,33 @@ namespace {
 
 struct LevelRows {
   const float* step;  // of each dimension
-  int64_t n;          // levels of a row, a multiple of 16
+  int64_t n;          // levels of a row
   int64_t stride;     // of rows of levels and of integer queries, a multiple of 64 and at least n
 };
 
 // Queries times the steps, as integers of 8 and 16 bits times a unit. A sum of products with levels differs from the
-// float32 score by at most `error` times the row's factor, and `slack` for what does not depend on that.
+// float32 score by at most `error` times the length of the row's levels and its factor, and `slack`.
 struct IntQueries {
-  int8_t* bytes;   // (count, stride)
-  int16_t* words;  // (count, stride)
+  int64_t most;    // queries that there is room for
+  int8_t* bytes;   // (most, stride), or one row where queries go to columns
+  int16_t* words;  // (most, stride)
   int32_t* total;  // the sum of the bytes
   float *unit8, *error8, *unit16, *error16, *slack;
-  float* base;  // (count, centroids): products with the centroids
+  float* base;  // (centroids, most): products with the centroids; zeros if there are none
 };
 
-inline IntQueries int_queries(int64_t count, int64_t stride, int64_t centroids, float*& memory) {
-  IntQueries q;
-  const auto take = [&](int64_t floats) {
-    float* p = memory;
-    memory += padded16(floats);
-    return p;
-  };
-  q.bytes = reinterpret_cast<int8_t*>(take(count * stride / 4));
-  q.words = reinterpret_cast<int16_t*>(take(count * stride / 2));
-  q.total = reinterpret_cast<int32_t*>(take(count));
-  q.unit8 = take(count);
-  q.error8 = take(count);
-  q.unit16 = take(count);
-  q.error16 = take(count);
-  q.slack = take(count);
-  q.base = take(count * centroids);
+inline IntQueries int_queries(int64_t most, int64_t rows_of_bytes, int64_t stride, int64_t centroids, Room& room) {
+  IntQueries q = {most,
+                  room.take<int8_t>(rows_of_bytes * stride),
+                  room.take<int16_t>(most * stride),
+                  room.take<int32_t>(most),
+                  room.take<float>(most),
+                  room.take<float>(most),
+                  room.take<float>(most),
+                  room.take<float>(most),
+                  room.take<float>(most),
+                  room.take<float>((centroids ? centroids : 1) * most)};
+  for (int64_t i = 0; i < most; ++i) q.base[i] = 0.0f;
   return q;
 }
 
@@ -50,60 +47,51 @@ EMB_OP float round_query(const float* x, int64_t n, float largest, float most, I
   unit = largest / most;
   if (!(unit > 1e-30f)) unit = 1e-30f;  // 1 / unit stays finite
   const float inverse = 1.0f / unit;
-  float lost = 0.0f;
+  double lost = 0.0;
   for (int64_t j = 0; j < n; ++j) {
     const float value = __builtin_rintf(x[j] * inverse), clipped = value > most ? most : value < -most ? -most : value;
     out[j] = static_cast<Int>(clipped);
     const float rest = x[j] - clipped * unit;
-    lost += rest * rest;
+    lost += static_cast<double>(rest) * static_cast<double>(rest);
   }
-  return __builtin_sqrtf(lost) + static_cast<float>(n) * 1e-19f;  // squares of less than that vanish
+  return static_cast<float>(__builtin_sqrt(lost)) + static_cast<float>(n) * 1e-19f;  // squares of less than that vanish
 }
 
-constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
-constexpr float kLarge = 1e15f;    // beyond this the float32 score may overflow on its way: all bounds are infinite
-
-// `folded`: room for n floats.
+// `bytes`: where the query's go; `folded`: room for n floats.
 inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query, const Coarse& coarse,
-                          const IntQueries& to, int64_t i, float* folded) {
+                          const IntQueries& to, int64_t i, int8_t* bytes, float* folded) {
   const float* x = scan.queries.data + query * scan.queries.stride;
-  float largest = 0.0f, sum = 0.0f;
+  float largest = 0.0f, sum = 0.0f, square = 0.0f;
   for (int64_t j = 0; j < rows.n; ++j) {
     folded[j] = x[j] * rows.step[j];
     const float size = __builtin_fabsf(folded[j]);
     largest = size > largest ? size : largest;
     sum += size;
+    square += size * size;
   }
   if (!(sum < kLarge)) {
     for (int64_t j = 0; j < rows.n; ++j) folded[j] = 0.0f;
     largest = 0.0f;
-    sum = __builtin_inff();
+    square = __builtin_inff();
   }
-  int8_t* bytes = to.bytes + i * rows.stride;
   int16_t* words = to.words + i * rows.stride;
   for (int64_t j = rows.n; j < rows.stride; ++j) bytes[j] = 0, words[j] = 0;
-  const float most = 2.1e9f / (127.0f * static_cast<float>(rows.n));  // so that sums stay below 2^31
+  const float most = 2.1e9f / (128.0f * static_cast<float>(rows.n));  // so that sums stay below 2^31
   const float lost8 = round_query(folded, rows.n, largest, 127.0f, bytes, to.unit8[i]);
   const float lost16 =
       round_query(folded, rows.n, largest, most < 32767.0f ? __builtin_floorf(most) : 32767.0f, words, to.unit16[i]);
   to.total[i] = 0;
   for (int64_t j = 0; j < rows.n; ++j) to.total[i] += bytes[j];
-  // Cauchy and Schwarz for what the query lost; sums of float32 in 16 lanes err by less than `ulps` each way.
-  const float ulps = (static_cast<float>(scan.queries.stride) / 16.0f + 16.0f) * 1.2e-7f;
-  const float length = 127.0f * __builtin_sqrtf(static_cast<float>(rows.n)), rounding = ulps * 127.0f * sum;
-  to.error8[i] = kMargin * (lost8 * length + rounding);
-  to.error16[i] = kMargin * (lost16 * length + rounding);
+  // Cauchy and Schwarz for what the query lost, and for the rounding of float32 sums.
+  const float rounding = rounding_of(scan.queries.d);
+  const float rounded = rounding * (__builtin_sqrtf(square) + 1e-19f);  // squares of less than that vanish
+  to.error8[i] = kMargin * (lost8 + rounded);
+  to.error16[i] = kMargin * (lost16 + rounded);
   to.slack[i] = 0.0f;
   for (int64_t c = 0; c < coarse.count; ++c) {
-    const float* centroid = coarse.centroids + c * scan.queries.stride;
-    f32x16 dot = splat(0.0f), sizes = splat(0.0f);
-    for (int64_t j = 0; j < scan.queries.stride; j += 16) {
-      const f32x16 product = mul(load(x + j), load(centroid + j));
-      dot = add(dot, product);
-      sizes = add(sizes, abs(product));
-    }
-    to.base[i * coarse.count + c] = reduce_add(dot);
-    const float size = reduce_add(sizes), slack = size < kLarge ? kMargin * ulps * size : __builtin_inff();
+    float sizes;
+    to.base[c * to.most + i] = product_and_sizes(scan, query, coarse.centroids + c * scan.queries.stride, sizes);
+    const float slack = sizes < kLarge ? kMargin * rounding * sizes : __builtin_inff();
     to.slack[i] = slack > to.slack[i] ? slack : to.slack[i];
   }
 }
@@ -112,8 +100,8 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
 struct LevelBlock {
   int count;
   int64_t ids[kIntBlock];
-  float factor[kIntBlock], size[kIntBlock];  // and its magnitude
-  int32_t centroid[kIntBlock];
+  float factor[kIntBlock], size[kIntBlock];  // the length of the levels times the factor
+  int32_t base[kIntBlock];                   // where the products with the row's centroid are
   bool decoded[kIntBlock];
   int8_t* levels;  // (kIntBlock, stride)
   float* values;   // (kIntBlock, padded d)
@@ -126,37 +114,33 @@ EMB_OP int32_t dot_words(const int8_t* levels, const int16_t* words, int64_t n) 
 }
 
 // Which rows of the block may score better than `floor`, by sums of products with the query's bytes.
-EMB_OP uint32_t promising(const LevelBlock& block, const IntQueries& q, int64_t i, const Coarse& coarse,
-                          const int32_t* sums, float floor) {
+EMB_OP uint32_t promising(const LevelBlock& block, const IntQueries& q, int64_t i, const int32_t* sums, float floor) {
   uint32_t wanted = 0;
   const f32x16 unit = splat(q.unit8[i]), error = splat(q.error8[i]), slack = splat(q.slack[i]), least = splat(floor);
   for (int r = 0; r < kIntBlock; r += 16) {
     f32x16 most = mul(mul(to_f32(load_i32(sums + r)), unit), load(block.factor + r));
     most = add(add(most, mul(error, load(block.size + r))), slack);
-    if (coarse.count) most = add(most, gather(q.base + i * coarse.count, load_i32(block.centroid + r)));
+    most = add(most, gather(q.base + i, load_i32(block.base + r)));
     wanted |= (~mask_bits(less(most, least)) & 0xffffu) << r;  // so that NaN is looked at
   }
   return wanted;
 }
 
 template <class Values>
-EMB_OP void rescore(const LevelRows& rows, const Scan& scan, int64_t query, LevelBlock& block, uint32_t wanted,
-                    const IntQueries& q, int64_t i, const Coarse& coarse, const Values& values_of) {
+EMB_OP void rescore(const LevelRows& rows, const Scan& scan, int64_t query, LevelBlock& block, int r,
+                    const IntQueries& q, int64_t i, const Values& values_of) {
   TopK& best = scan.best[query];
   const int64_t stride = scan.queries.stride;
-  for (; wanted; wanted &= wanted - 1) {
-    const int r = __builtin_ctz(wanted);
-    const int8_t* levels = block.levels + r * rows.stride;
-    if (best.count == best.k) {
-      const float sum = static_cast<float>(dot_words(levels, q.words + i * rows.stride, rows.n));
-      const float base = coarse.count ? q.base[i * coarse.count + block.centroid[r]] : 0.0f;
-      if (sum * q.unit16[i] * block.factor[r] + q.error16[i] * block.size[r] + q.slack[i] + base < best.floor) continue;
-    }
-    float* values = block.values + r * stride;
-    if (!block.decoded[r]) values_of(block.ids[r], levels, block.factor[r], values);
-    block.decoded[r] = true;
-    keep(best, dot16(scan.queries.data + query * stride, values, stride), block.ids[r]);
+  const int8_t* levels = block.levels + r * rows.stride;
+  if (best.count == best.k) {
+    const float sum = static_cast<float>(dot_words(levels, q.words + i * rows.stride, rows.n));
+    const float most = sum * q.unit16[i] * block.factor[r] + q.error16[i] * block.size[r] + q.slack[i];
+    if (most + q.base[block.base[r] + i] < best.floor) return;
   }
+  float* values = block.values + r * stride;
+  if (!block.decoded[r]) values_of(block.ids[r], levels, block.factor[r], values);
+  block.decoded[r] = true;
+  keep(best, dot16(scan.queries.data + query * stride, values, stride), block.ids[r]);
 }
 
 template <int Q>
@@ -171,28 +155,114 @@ EMB_OP void block_sums(const LevelRows& rows, const LevelBlock& block, const Int
 
 template <int Q, class Values>
 EMB_OP void score_levels(const LevelRows& rows, const Scan& scan, int64_t query, LevelBlock& block, const IntQueries& q,
-                         int64_t i, const Coarse& coarse, const Values& values_of) {
+                         int64_t i, const Values& values_of) {
   int32_t sums[Q * kIntBlock] = {};
   block_sums<Q>(rows, block, q, i, sums);
   const uint32_t there = block.count < 32 ? (1u << block.count) - 1u : ~0u;
   for (int n = 0; n < Q; ++n) {
-    const float floor = scan.best[query + n].floor;
-    const uint32_t wanted = there & promising(block, q, i + n, coarse, sums + n * kIntBlock, floor);
-    if (wanted) rescore(rows, scan, query + n, block, wanted, q, i + n, coarse, values_of);
+    uint32_t wanted = there & promising(block, q, i + n, sums + n * kIntBlock, scan.best[query + n].floor);
+    for (; wanted; wanted &= wanted - 1)
+      rescore(rows, scan, query + n, block, __builtin_ctz(wanted), q, i + n, values_of);
   }
 }
+
+// The next rows that may be returned, from `row` on; where the ones after them begin. `length`: of their levels.
+template <class Levels, class Length>
+EMB_OP int64_t fill_block(const Coarse& coarse, const Scan& scan, const IntQueries& q, int64_t row, int64_t end,
+                          LevelBlock& block, const Levels& levels_of, const Length& length) {
+  for (block.count = 0; row < end && block.count < kIntBlock; ++row) {
+    if (scan.mask && !scan.mask[row]) continue;
+    block.base[block.count] = coarse.count ? static_cast<int32_t>(coarse.of(row) * q.most) : 0;
+    block.decoded[block.count] = false;
+    block.ids[block.count++] = row;
+  }
+  levels_of(block.ids, block.count, block.levels, block.factor);
+  for (int r = 0; r < block.count; ++r) {
+    const float size = __builtin_fabsf(block.factor[r]);
+    block.size[r] = size < kLarge ? size * length(r) : __builtin_inff();
+  }
+  return row;
+}
+
+template <class Levels, class Values>
+EMB_OP void scan_levels_few(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
+                            LevelBlock& block, Room room, const Levels& levels_of, const Values& values_of) {
+  const IntQueries q = int_queries(kManyQueries, kManyQueries, rows.stride, coarse.count, room);
+  const int64_t count = queries.end - queries.begin;
+  for (int64_t i = 0; i < count; ++i)
+    prepare_query(rows, scan, queries.begin + i, coarse, q, i, q.bytes + i * rows.stride, room.next);
+  const float length = 128.0f * __builtin_sqrtf(static_cast<float>(rows.n));
+  for (int64_t row = range.begin; row < range.end;) {
+    row = fill_block(coarse, scan, q, row, range.end, block, levels_of, [&](int) { return length; });
+    int64_t i = 0;
+    for (; i + kIntQueries <= count; i += kIntQueries)
+      score_levels<kIntQueries>(rows, scan, queries.begin + i, block, q, i, values_of);
+    for (; i < count; ++i) score_levels<1>(rows, scan, queries.begin + i, block, q, i, values_of);
+  }
+}
+
+#if EMB_BYTE_COLUMNS
+
+struct LevelColumns : ByteColumns {
+  static constexpr bool kBase = true;
+  const float* bases;
+  const int32_t* base_of;
+  EMB_OP f32x16 base(int r, int64_t i) const { return load(bases + base_of[r] + i); }
+};
+
+template <class Levels, class Values>
+EMB_OP void scan_levels_many(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
+                             LevelBlock& block, Room room, const Levels& levels_of, const Values& values_of) {
+  const int64_t most = many_queries(scan.queries.d, queries.end - queries.begin, coarse.count);
+  const int64_t n = (rows.n + 3) / 4 * 4;
+  const IntQueries q = int_queries(most, 1, rows.stride, coarse.count, room);
+  QueryBounds bounds = query_bounds(most, room);
+  bounds.error = q.error8;
+  uint8_t* columns = room.take<uint8_t>(most * n);
+  int32_t totals[kIntBlock] = {};
+  RowBounds of_rows = {};
+  const LevelColumns tile = {{block.levels, rows.stride, n, totals, columns, q.unit8}, q.base, block.base};
+  for (int64_t first = queries.begin; first < queries.end; first += most) {
+    const int64_t count = queries.end - first < most ? queries.end - first : most;
+    for (int64_t i = 0; i < count; ++i) {
+      prepare_query(rows, scan, first + i, coarse, q, i, q.bytes, room.next);
+      to_column(q.bytes, n, columns, i);
+      bounds.length[i] = 0.0f;
+      bounds.scale[i] = 1.0f;
+      bounds.shift[i] = -q.slack[i];
+    }
+    for (int64_t row = range.begin; row < range.end;) {
+      row = fill_block(coarse, scan, q, row, range.end, block, levels_of, [&](int r) {
+        const LevelSums sums = level_sums(block.levels + r * rows.stride, n);
+        totals[r] = sums.total;
+        return kMargin * __builtin_sqrtf(static_cast<float>(sums.squares));
+      });
+      for (int r = 0; r < block.count; ++r) of_rows.factor[r] = block.factor[r], of_rows.size[r] = block.size[r];
+      offer_block(scan, bounds, of_rows, block.count, first, count, tile,
+                  [&](int r, int64_t query) { rescore(rows, scan, query, block, r, q, query - first, values_of); });
+    }
+  }
+}
+
+#endif
 
 // Levels(ids, count, levels, factors) gives the levels and factors of rows, Values(id, levels, factor, values) a row of
 // padded float32. `scratch`: int_scan_scratch.
 template <class Levels, class Values>
 EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
                         float* scratch, const Levels& levels_of, const Values& values_of) {
+  Room room = {scratch};
   LevelBlock block = {};
-  block.levels = reinterpret_cast<int8_t*>(scratch);
-  scratch += 2 * kIntBlock * rows.stride / 4;  // of which the second half is for `levels_of`
+  block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
-  if (scan.metric != Metric::ip) {
-    scan_rows(scan, range, queries, scratch, [&](int64_t row, float* out) {
+  const bool many = queries.end - queries.begin >= kManyQueries;
+#if EMB_BYTE_COLUMNS
+  constexpr bool kBytes = true;
+#else
+  constexpr bool kBytes = false;
+#endif
+  if (scan.metric != Metric::ip || (many && !kBytes)) {
+    scan_rows(scan, range, queries, room.next, [&](int64_t row, float* out) {
       float factor;
       levels_of(&row, 1, block.levels, &factor);
       values_of(row, block.levels, factor, out);
@@ -200,31 +270,11 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
     });
     return;
   }
-  block.values = scratch;
-  scratch += kIntBlock * scan.queries.stride;
-  const int64_t most = int_scan_queries(queries.end - queries.begin, coarse.count);
-  const IntQueries q = int_queries(most, rows.stride, coarse.count, scratch);
-  for (int64_t from = queries.begin; from < queries.end; from += most) {
-    const int64_t count = queries.end - from < most ? queries.end - from : most;
-    for (int64_t i = 0; i < count; ++i) prepare_query(rows, scan, from + i, coarse, q, i, scratch);
-    for (int64_t row = range.begin; row < range.end;) {
-      for (block.count = 0; row < range.end && block.count < kIntBlock; ++row) {
-        if (scan.mask && !scan.mask[row]) continue;
-        block.centroid[block.count] = coarse.of(row);
-        block.decoded[block.count] = false;
-        block.ids[block.count++] = row;
-      }
-      levels_of(block.ids, block.count, block.levels, block.factor);
-      for (int r = 0; r < block.count; ++r) {
-        const float size = __builtin_fabsf(block.factor[r]);
-        block.size[r] = size < kLarge ? size : __builtin_inff();
-      }
-      int64_t i = 0;
-      for (; i + kIntQueries <= count; i += kIntQueries)
-        score_levels<kIntQueries>(rows, scan, from + i, block, q, i, coarse, values_of);
-      for (; i < count; ++i) score_levels<1>(rows, scan, from + i, block, q, i, coarse, values_of);
-    }
-  }
+  block.values = room.take<float>(kIntBlock * scan.queries.stride);
+#if EMB_BYTE_COLUMNS
+  if (many) return scan_levels_many(rows, coarse, scan, range, queries, block, room, levels_of, values_of);
+#endif
+  scan_levels_few(rows, coarse, scan, range, queries, block, room, levels_of, values_of);
 }
 
 }  // namespace

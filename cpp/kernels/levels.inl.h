@@ -1,8 +1,8 @@
 // Quantization to levels: code = the number of midpoints below x / step; decoded = levels[code] * step:
 // docs/formats.md.
 #pragma once
+#include "code_scan.inl.h"
 #include "packing.inl.h"
-#include "scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -109,14 +109,58 @@ void levels_decode(const Codes& codes, const LevelsParams& p, float* out, Range 
   });
 }
 
+// Levels as bytes, level = low + unit * byte, and how far off the worst is. Two levels need no table.
+struct LevelBytes {
+  uint8_t table[16];
+  int largest;
+  float low, unit, off;
+};
+
+EMB_OP LevelBytes level_bytes(const LevelsParams& p) {
+  LevelBytes t = {{}, p.bits == 1 ? 1 : 127, p.levels[0], 0.0f, 0.0f};
+  if (p.bits > 4) return t;
+  const int count = 1 << p.bits;
+  t.unit = (p.levels[count - 1] - t.low) / static_cast<float>(t.largest);
+  for (int i = 0; i < count; ++i) {
+    const float byte = t.unit > 0.0f ? __builtin_rintf((p.levels[i] - t.low) / t.unit) : 0.0f;
+    t.table[i] = static_cast<uint8_t>(byte < 127.0f ? byte : 127.0f);
+    const float off = __builtin_fabsf(p.levels[i] - (t.low + t.unit * t.table[i]));
+    t.off = off > t.off ? off : t.off;
+  }
+  return t;
+}
+
 void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
                  Range queries, float* scratch) {
+  const LevelBytes bytes = level_bytes(p);
+  const float most = __builtin_fmaxf(__builtin_fabsf(p.levels[0]), __builtin_fabsf(p.levels[(1 << p.bits) - 1]));
+  const auto form_of = [&](const float* x, float* folded) {
+    CodeForm form = {};
+    for (int64_t j = 0; j < p.d; ++j) {
+      const float scaled = x[j] * p.step[j], along = e.shift ? x[j] * e.direction[j] : 0.0f;
+      folded[j] = scaled * bytes.unit;
+      form.constant += scaled * bytes.low;
+      form.sizes += 2.0f * __builtin_fabsf(scaled) * most;
+      form.extra += along;
+      form.extra_sizes += __builtin_fabsf(along);
+      form.off += scaled * scaled;
+    }
+    form.off = bytes.off * __builtin_sqrtf(form.off * static_cast<float>(p.d));
+    return form;
+  };
+  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
+    factor = e.factor ? e.factor[row] : 1.0f;
+    addend = e.shift ? e.shift[row] * factor : 0.0f;
+  };
   for_level_bits(p.bits, [&](auto bits) {
-    scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) {
-      levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
-      add_extras(e, row, buffer, scan.queries.stride);
-      return static_cast<const float*>(buffer);
-    });
+    const uint8_t* table = bits() > 1 ? bytes.table : nullptr;
+    const int used = bits() <= 4 ? bits() : 0;  // beyond, no table is short enough
+    scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
+               terms_of, [&](int64_t row, float* buffer) {
+                 levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
+                 add_extras(e, row, buffer, scan.queries.stride);
+                 return static_cast<const float*>(buffer);
+               });
   });
 }
 

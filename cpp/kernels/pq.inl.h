@@ -111,24 +111,48 @@ EMB_OP void table_rows(const float* query, int64_t stride, const float* blocks, 
 
 template <bool L2>
 EMB_OP void fill_tables(const Pq& p, const Queries& queries, float* tables, Range r, float* blocks) {
-  const int64_t stride = queries.stride, size = p.m * p.ksub;
-  for (int64_t s = 0; s < p.m; ++s) {
-    blocks_of_codewords(subspace(p, s), blocks);
-    const float* query = queries.data + r.begin * stride + s * p.dsub;
-    float* table = tables + s * p.ksub;
-    int64_t left = r.end - r.begin;
-    for (; left >= 4; left -= 4, query += 4 * stride, table += 4 * size)
-      table_rows<L2, 4>(query, stride, blocks, p, table, size);
-    for (; left > 0; --left, query += stride, table += size) table_rows<L2, 1>(query, stride, blocks, p, table, size);
-  }
+  constexpr int Q = kColumnRows;
+  const int64_t stride = queries.stride, size = p.m * p.ksub, block = p.ksub * p.dsub;
+  for (int64_t s = 0; s < p.m; ++s) blocks_of_codewords(subspace(p, s), blocks + s * block);
+  for (int64_t i = r.begin; i < r.end; tables += Q * size, i += Q)
+    for (int64_t s = 0; s < p.m; ++s) {
+      const float *query = queries.data + i * stride + s * p.dsub, *from = blocks + s * block;
+      float* table = tables + s * p.ksub;
+      if (r.end - i >= Q)
+        table_rows<L2, Q>(query, stride, from, p, table, size);
+      else
+        for (int64_t q = 0; q < r.end - i; ++q)
+          table_rows<L2, 1>(query + q * stride, stride, from, p, table + q * size, size);
+    }
 }
 
-// Tables (m, ksub) of the queries, one after the other. `scratch`: ksub*dsub floats.
+// Tables (m, ksub) of the queries, one after the other. `scratch`: pq_tables_scratch(m, ksub, dsub).
 void pq_tables(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch) {
   if (metric == Metric::l2)
     fill_tables<true>(p, queries, tables, r, scratch);
   else
     fill_tables<false>(p, queries, tables, r, scratch);
+}
+
+// Sums of R rows' entries of a table (m, ksub). Codes are cut from 64-bit words: a load for each 8 or 16 of them.
+template <int BITS, int R>
+EMB_OP void lookup(const float* table, const uint8_t* const* codes, int64_t m, float* sums) {
+  constexpr int kPerWord = 64 / BITS, kEntries = 1 << BITS;
+  float sum[R] = {};
+  int64_t s = 0;
+  for (; s + kPerWord <= m; s += kPerWord) {
+    uint64_t word[R];
+    for (int r = 0; r < R; ++r) __builtin_memcpy(&word[r], codes[r] + s * BITS / 8, 8);
+    for (int t = 0; t < kPerWord; ++t, table += kEntries) {
+      for (int r = 0; r < R; ++r) {
+        sum[r] += table[word[r] & (kEntries - 1)];
+        word[r] >>= BITS;
+      }
+    }
+  }
+  for (; s < m; ++s, table += kEntries)
+    for (int r = 0; r < R; ++r) sum[r] += table[code_at<BITS>(codes[r], s)];
+  for (int r = 0; r < R; ++r) sums[r] = sum[r];
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits, and the exact scan.
 // code = rint(clip((x - lo) * inverse, 0, top)); decoded = lo + code * step: docs/formats.md.
 #pragma once
+#include "code_scan.inl.h"
 #include "packing.inl.h"
-#include "scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -89,12 +89,25 @@ void sq_decode(const Codes& codes, const SqParams& p, float* out, Range r, float
     EMB_FOR_BITS(p.bits, sq_decode_row<BITS>(codes.data + i * codes.stride, p, out + i * p.d, false))
 }
 
-void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch){
-    EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch,
-                                   [&](int64_t row, float* buffer) {
-                                     sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
-                                     return static_cast<const float*>(buffer);
-                                   }))}
+void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+  const float top = static_cast<float>((1 << p.bits) - 1);
+  const auto form_of = [&](const float* x, float* folded) {
+    CodeForm form = {};
+    for (int64_t j = 0; j < p.d; ++j) {
+      const float low = x[j] * p.lo[j];
+      folded[j] = x[j] * p.step[j];
+      form.constant += low;
+      form.sizes += __builtin_fabsf(low) + __builtin_fabsf(folded[j]) * top;
+    }
+    return form;
+  };
+  const auto terms_of = [](int64_t, float& factor, float& addend) { factor = 1.0f, addend = 0.0f; };
+  EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
+                                  form_of, terms_of, [&](int64_t row, float* buffer) {
+                                    sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
+                                    return static_cast<const float*>(buffer);
+                                  }))
+}
 
 // The least and greatest value of a row; the tail repeats the first value, so that it changes neither.
 EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {
@@ -144,12 +157,27 @@ void rowsq_decode(const Codes& codes, const RowSqParams& p, float* out, Range r,
     EMB_FOR_BITS(p.bits, rowsq_decode_row<BITS>(codes.data + i * codes.stride, p, i, out + i * p.d, false))
 }
 
-void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries, float* scratch){
-    EMB_FOR_BITS(p.bits, scan_rows(scan, rows, queries, scratch,
-                                   [&](int64_t row, float* buffer) {
-                                     rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
-                                     return static_cast<const float*>(buffer);
-                                   }))}
+void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+  const float top = static_cast<float>((1 << p.bits) - 1);
+  const auto form_of = [&](const float* x, float* folded) {
+    CodeForm form = {};
+    for (int64_t j = 0; j < p.d; ++j) {
+      folded[j] = x[j];
+      form.extra += x[j];
+      form.extra_sizes += __builtin_fabsf(x[j]);
+    }
+    form.sizes = form.extra_sizes * top;
+    return form;
+  };
+  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
+    factor = p.scale[row], addend = p.offset[row];
+  };
+  EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
+                                  form_of, terms_of, [&](int64_t row, float* buffer) {
+                                    rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
+                                    return static_cast<const float*>(buffer);
+                                  }))
+}
 
 int64_t flat_topk(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch) {
   const int64_t d = x.d, stride = scan.queries.stride;

@@ -190,10 +190,9 @@ EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t s
   add_centroid(e.coarse, row, values, stride);
 }
 
-// `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
-// elsewhere. A row that is not finite ends the scan and is returned. `scratch`: scan_scratch(d) floats.
+// scan_rows (many.inl.h) for few queries, every score computed.
 template <class Fetch>
-EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+EMB_OP int64_t scan_few(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
   const int64_t stride = s.queries.stride;
   const int64_t fit = scan_block_rows(s.queries.d);
   const int64_t block_rows = fit < 64 ? fit : 64;

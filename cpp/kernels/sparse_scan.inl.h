@@ -1,7 +1,7 @@
-// Decoding of sparse codes, and their scan: as ADC does it, 16 queries side by side, so that a stored entry is one load
-// of 16 query values and needs no gather.
+// Decoding of sparse codes, and their scan. Of many queries, 16 lie side by side, so that a stored entry is one load of
+// 16 query values and needs no gather.
 #pragma once
-#include "scan.inl.h"
+#include "many.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -47,33 +47,18 @@ int64_t topk_decode(const Sparse& s, int64_t d, float* out, Range r) {
   return s.wide ? decode_sparse<uint32_t>(s, d, out, r) : decode_sparse<uint16_t>(s, d, out, r);
 }
 
-struct OneQuery {
-  typedef float Sum;
-  static EMB_OP Sum zero() { return 0.0f; }
-  static EMB_OP Sum product(const float* query, int64_t dimension, float value) { return query[dimension] * value; }
-  static EMB_OP Sum plus(Sum a, Sum b) { return a + b; }
-};
-struct SixteenQueries {
-  typedef f32x16 Sum;
-  static EMB_OP Sum zero() { return splat(0.0f); }
-  static EMB_OP Sum product(const float* columns, int64_t dimension, float value) {
-    return mul(load(columns + 16 * dimension), splat(value));
-  }
-  static EMB_OP Sum plus(Sum a, Sum b) { return add(a, b); }
-};
-
 // The sum of lanes LANE, LANE + WIDTH, LANE + 2 WIDTH .. of the contract's 16, added as its tree does, depth first: so
 // few sums wait at a time. A lane starts with its first product: 0 + p differs from p in the sign of zero alone, which
 // no score shows.
-template <class Lanes, int LANE, int WIDTH, class Index>
-EMB_OP typename Lanes::Sum sparse_dot(const float* queries, const Index* indices, const float* values, int64_t k) {
+template <int LANE, int WIDTH, class Index>
+EMB_OP float sparse_dot(const float* query, const Index* indices, const float* values, int64_t k) {
   if constexpr (WIDTH < 16) {
-    return Lanes::plus(sparse_dot<Lanes, LANE, 2 * WIDTH>(queries, indices, values, k),
-                       sparse_dot<Lanes, LANE + WIDTH, 2 * WIDTH>(queries, indices, values, k));
+    return sparse_dot<LANE, 2 * WIDTH>(query, indices, values, k) +
+           sparse_dot<LANE + WIDTH, 2 * WIDTH>(query, indices, values, k);
   } else {
-    if (LANE >= k) return Lanes::zero();
-    typename Lanes::Sum sum = Lanes::product(queries, indices[LANE], values[LANE]);
-    for (int64_t e = LANE + 16; e < k; e += 16) sum = Lanes::plus(sum, Lanes::product(queries, indices[e], values[e]));
+    if (LANE >= k) return 0.0f;
+    float sum = query[indices[LANE]] * values[LANE];
+    for (int64_t e = LANE + 16; e < k; e += 16) sum += query[indices[e]] * values[e];
     return sum;
   }
 }
@@ -81,11 +66,6 @@ EMB_OP typename Lanes::Sum sparse_dot(const float* queries, const Index* indices
 EMB_OP float sparse_score(Metric metric, float ip, float square, float query_norm, float row_square) {
   if (metric == Metric::l2) return -((square - 2.0f * ip) + row_square);
   return finish(ip, metric, query_norm, __builtin_sqrtf(row_square));
-}
-
-EMB_OP f32x16 sparse_score16(Metric metric, f32x16 ip, const QueryTile& tile, float row_square) {
-  if (metric != Metric::l2) return finish16(ip, metric, load(tile.norms), __builtin_sqrtf(row_square));
-  return negate(add(sub(load(tile.squares), mul(splat(2.0f), ip)), splat(row_square)));
 }
 
 EMB_OP float sparse_square(const Sparse& s, int64_t row) {
@@ -99,27 +79,79 @@ EMB_OP float sparse_square(const Sparse& s, int64_t row) {
 }
 
 template <class Index>
+EMB_OP void offer_sparse(const Sparse& s, const Scan& scan, int64_t query, int64_t row, float square) {
+  const float* x = scan.queries.data + query * scan.queries.stride;
+  const float ip = sparse_dot<0, 1>(x, sparse_indices<Index>(s, row), sparse_values(s, row), s.k);
+  keep(scan.best[query], sparse_score(scan.metric, ip, scan.queries.square[query], scan.queries.norm[query], square),
+       row);
+}
+
+template <class Index>
 EMB_OP void scan_sparse_query(const Sparse& s, const Scan& scan, Range rows, int64_t q) {
-  const float* query = scan.queries.data + q * scan.queries.stride;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     if (scan.mask && !scan.mask[row]) continue;
-    const float ip = sparse_dot<OneQuery, 0, 1>(query, sparse_indices<Index>(s, row), sparse_values(s, row), s.k);
-    const float square = scan.metric == Metric::ip ? 0.0f : sparse_square(s, row);
-    keep(scan.best[q], sparse_score(scan.metric, ip, scan.queries.square[q], scan.queries.norm[q], square), row);
+    offer_sparse<Index>(s, scan, q, row, scan.metric == Metric::ip ? 0.0f : sparse_square(s, row));
   }
 }
 
-// columns: room for the queries of the tile, transposed.
+// Entries of a row times columns of queries.
 template <class Index>
-EMB_OP void scan_sparse_tile(const Sparse& s, const Scan& scan, Range rows, int64_t q, int count, float* columns) {
-  QueryTile tile = query_tile(scan, q, count);
-  query_columns(scan, q, count, columns);
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    if (scan.mask && !scan.mask[row]) continue;
-    const f32x16 ip =
-        sparse_dot<SixteenQueries, 0, 1>(columns, sparse_indices<Index>(s, row), sparse_values(s, row), s.k);
-    const float square = scan.metric == Metric::ip ? 0.0f : sparse_square(s, row);
-    keep16(tile, sparse_score16(scan.metric, ip, tile, square), row);
+struct SparseColumns {
+  static constexpr int kRows = 1, kVectors = 2;
+  static constexpr bool kBase = false;
+  Sparse s;
+  int64_t d;
+  const float* columns;
+  const int64_t* ids;
+  EMB_OP void products(int r, int64_t i, f32x16 (&sums)[1][2]) const {
+    const float *low = column(columns, i, d), *high = low + 16 * d, *values = sparse_values(s, ids[r]);
+    const Index* indices = sparse_indices<Index>(s, ids[r]);
+    f32x16 odd[2] = {splat(0.0f), splat(0.0f)};  // else the sums wait for one another
+    sums[0][0] = sums[0][1] = splat(0.0f);
+    int64_t e = 0;
+    for (; e + 2 <= s.k; e += 2) {
+      const int64_t at = int64_t{16} * indices[e], next = int64_t{16} * indices[e + 1];
+      sums[0][0] = muladd(load(low + at), splat(values[e]), sums[0][0]);
+      sums[0][1] = muladd(load(high + at), splat(values[e]), sums[0][1]);
+      odd[0] = muladd(load(low + next), splat(values[e + 1]), odd[0]);
+      odd[1] = muladd(load(high + next), splat(values[e + 1]), odd[1]);
+    }
+    if (e < s.k) {
+      sums[0][0] = muladd(load(low + 16 * indices[e]), splat(values[e]), sums[0][0]);
+      sums[0][1] = muladd(load(high + 16 * indices[e]), splat(values[e]), sums[0][1]);
+    }
+    for (int c = 0; c < 2; ++c) sums[0][c] = add(sums[0][c], odd[c]);
+  }
+};
+
+template <class Index>
+EMB_OP void scan_sparse_many(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch) {
+  const int64_t d = scan.queries.d, most = many_queries(d, queries.end - queries.begin);
+  Room room = {scratch};
+  float* columns = room.take<float>(most * d);
+  const QueryBounds q = query_bounds(most, room);
+  RowBounds bounds = {};
+  int64_t ids[kManyRows];
+  float squares[kManyRows];
+  const SparseColumns<Index> tile = {s, d, columns, ids};
+  for (int64_t first = queries.begin; first < queries.end; first += most) {
+    const int64_t count = queries.end - first < most ? queries.end - first : most;
+    for (int64_t i = 0; i < count; ++i) {
+      to_float_column(scan, first + i, columns, i);
+      bound_query(scan, first + i, 0.0f, q, i);
+    }
+    for (int64_t row = rows.begin; row < rows.end;) {
+      int n = 0;
+      for (; row < rows.end && n < kManyRows; ++row) {
+        if (scan.mask && !scan.mask[row]) continue;
+        squares[n] = sparse_square(s, row);
+        const bool zero = squares[n] == 0.0f && all_zero(sparse_values(s, row), s.k);
+        bound_row(scan, zero, squares[n], 1.0f, 0.0f, bounds, n);
+        ids[n++] = row;
+      }
+      offer_block(scan, q, bounds, n, first, count, tile,
+                  [&](int r, int64_t query) { offer_sparse<Index>(s, scan, query, ids[r], squares[r]); });
+    }
   }
 }
 
@@ -127,16 +159,14 @@ template <class Index>
 EMB_OP int64_t scan_sparse(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch) {
   const int64_t bad = disorder<Index>(s, scan.queries.d, rows);
   if (bad != kAllFinite) return bad;
-  int64_t q = queries.begin;
-  for (; queries.end - q >= kFewQueries; q += 16) {
-    const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
-    scan_sparse_tile<Index>(s, scan, rows, q, count, scratch);
-  }
-  for (; q < queries.end; ++q) scan_sparse_query<Index>(s, scan, rows, q);
+  if (queries.end - queries.begin >= kFewQueries)
+    scan_sparse_many<Index>(s, scan, rows, queries, scratch);
+  else
+    for (int64_t q = queries.begin; q < queries.end; ++q) scan_sparse_query<Index>(s, scan, rows, q);
   return kAllFinite;
 }
 
-// scratch: sparse_topk_scratch(d).
+// `scratch`: sparse_topk_scratch(d, queries).
 int64_t sparse_topk(const Sparse& s, const Scan& scan, Range rows, Range queries, float* scratch) {
   return s.wide ? scan_sparse<uint32_t>(s, scan, rows, queries, scratch)
                 : scan_sparse<uint16_t>(s, scan, rows, queries, scratch);

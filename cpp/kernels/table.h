@@ -161,8 +161,29 @@ static constexpr int64_t scan_block_rows(int64_t d) {
 
 // Floats of scratch: one converted row (two for codes of a row before and after unpacking).
 static constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
-// ... and for a scan: the block, a norm for each of its rows, one row.
-static constexpr int64_t scan_scratch(int64_t d) { return scan_block_rows(d) * (padded16(d) + 16) + row_scratch(d); }
+
+constexpr int64_t kManyQueries = 16;  // from here on, scores are estimated before they are computed
+constexpr int kManyRows = 32;         // rows that many queries pass over
+// Queries that such a scan takes at a time: what it keeps of them should stay in the cache.
+static constexpr int64_t many_queries(int64_t d, int64_t queries, int64_t centroids = 0) {
+  const int64_t width = padded16(d) > centroids ? padded16(d) : centroids;
+  const int64_t fit = (int64_t{1} << 19) / width / 32 * 32, all = (queries + 31) / 32 * 32;
+  return all < fit ? all : fit < 32 ? 32 : fit;
+}
+// For a scan: the block of rows and its norms; with many queries these, their columns and bounds.
+static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
+  const int64_t few = scan_block_rows(d) * (padded16(d) + 16), count = many_queries(d, queries);
+  const int64_t many = kManyRows * 2 * (padded16(d) + 64) + count * (padded16(d) + 5) + 8 * 16;
+  return (queries < kManyQueries || few > many ? few : many) + row_scratch(d);
+}
+
+// ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries.
+static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
+  const int64_t products = (centroids ? centroids : 1) * kManyQueries;
+  const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 9 * 16;
+  const int64_t floats = scan_scratch(d, queries);
+  return few > floats ? few : floats;
+}
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
 static constexpr int64_t rotation_scratch(int64_t d, int64_t size) {
@@ -180,16 +201,22 @@ static constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row
 
 constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that are added up together
 constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
-static constexpr int64_t pq_tables_scratch(int64_t ksub, int64_t dsub) { return ksub * dsub; }
-// ... and for the scan: the norms of the codewords, tables and columns of 16 queries, sums of the rows.
+// Lookup tables: the codewords, 16 side by side.
+static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
+// ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
+// the codewords, or tables of bytes and 64 rows of codes twice.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
-  return 17 * padded16(m * ksub) + 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(ksub, dsub);
+  const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
+  const int64_t bytes = 4 * (m + 1) * ksub + 2 * 64 * (m + 15) / 4 + 16;
+  return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
 }
 
 // ... and for sparse rows: a row, maxima of its parts, candidates' indices and magnitudes.
 static constexpr int64_t topk_encode_scratch(int64_t d) { return 4 * padded16(d); }
-// ... and for their scan: columns of 16 queries.
-static constexpr int64_t sparse_topk_scratch(int64_t d) { return 16 * d; }
+// ... and for their scan: columns and bounds of the queries.
+static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
+  return many_queries(d, queries) * (d + 4) + 5 * 16;
+}
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
 static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
@@ -201,18 +228,13 @@ constexpr int kIntBlock = 32;        // rows of levels that wait in L1 for all q
 static constexpr int64_t levels_stride(int64_t d) { return (d + 127 + 63) / 64 * 64; }
 // Levels of a block of rows, and copies of the codes of those behind which a read might leave the codes.
 static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * levels_stride(d) / 4; }
-// Queries that a scan in integers takes at a time: their products with the centroids should stay in the cache.
-static constexpr int64_t int_scan_queries(int64_t queries, int64_t centroids) {
-  const int64_t fit = (int64_t{1} << 20) / (centroids > 1024 ? centroids : 1024);
-  const int64_t most = fit < 16 ? 16 : fit;
-  return queries < most ? queries : most;
-}
+// A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
-  const int64_t count = int_scan_queries(queries, centroids);
-  const int64_t integers = levels_scratch(d) + kIntBlock * padded16(d) + padded16(d) +
-                           count * levels_stride(d) * 3 / 4 + count * (6 + centroids) + 9 * 16;
-  const int64_t floats = levels_scratch(d) + scan_scratch(d);
-  return integers > floats ? integers : floats;
+  const int64_t count = queries < kManyQueries ? kManyQueries : many_queries(d, queries, centroids);
+  const int64_t integers = kIntBlock * padded16(d) + padded16(d) + count * levels_stride(d) +
+                           count * (10 + (centroids ? centroids : 1)) + 16 * 16;
+  const int64_t floats = code_scan_scratch(d, queries, centroids);
+  return levels_scratch(d) + (integers > floats ? integers : floats);
 }
 
 }  // namespace embcodec

@@ -2,6 +2,7 @@
 // encoder is Viterbi's algorithm over 256 states, 16 of them to a vector.
 #pragma once
 #include "../row/trellis.h"
+#include "code_scan.inl.h"
 #include "int_scan.inl.h"
 
 namespace embcodec {
@@ -147,33 +148,40 @@ EMB_OP void pair_levels(const TrellisParams& p, const TrellisSegment& s, const u
   }
 }
 
+// call(shift) with the shift of a rate known to the compiler, 0 for pairs.
+template <int SHIFT>
+struct Shift {
+  constexpr int operator()() const { return SHIFT; }
+};
+template <class Call>
+EMB_OP void for_trellis_rate(int rate, const Call& call) {
+  switch (rate) {
+    case 1:
+      return call(Shift<0>());
+    case 2:
+      return call(Shift<1>());
+    case 4:
+      return call(Shift<2>());
+    case 6:
+      return call(Shift<3>());
+    case 8:
+      return call(Shift<4>());
+    case 10:
+      return call(Shift<5>());
+    default:
+      return call(Shift<6>());
+  }
+}
+
 // The levels of `count` rows, `stride` apart; beyond the coded ones of a row is what nobody may use.
 inline void trellis_levels(const TrellisParams& p, const uint8_t* const* rows, int count, int8_t* out, int64_t stride) {
-  for (int i = 0; i < p.segments; ++i) {
-    const TrellisSegment& s = p.segment[i];
-    switch (s.rate) {
-      case 1:
-        pair_levels(p, s, rows, count, out, stride);
-        break;
-      case 2:
-        segment_levels<1>(p, s, rows, count, out, stride);
-        break;
-      case 4:
-        segment_levels<2>(p, s, rows, count, out, stride);
-        break;
-      case 6:
-        segment_levels<3>(p, s, rows, count, out, stride);
-        break;
-      case 8:
-        segment_levels<4>(p, s, rows, count, out, stride);
-        break;
-      case 10:
-        segment_levels<5>(p, s, rows, count, out, stride);
-        break;
-      default:
-        segment_levels<6>(p, s, rows, count, out, stride);
-    }
-  }
+  for (int i = 0; i < p.segments; ++i)
+    for_trellis_rate(p.segment[i].rate, [&](auto shift) {
+      if constexpr (shift() == 0)
+        pair_levels(p, p.segment[i], rows, count, out, stride);
+      else
+        segment_levels<shift()>(p, p.segment[i], rows, count, out, stride);
+    });
 }
 
 // Levels times their steps and the factor; 0 for what is not coded.
@@ -218,8 +226,99 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
 
 // -- scan
 
+#if EMB_WINDOW_PRODUCTS
+
+// Codes as scan_codes_few multiplies them: their values are the levels + 128. Of a query, each segment's bytes begin
+// with a vector; those of pairs lie apart, the first ones' and the second ones'.
+struct TrellisProducts {
+  const TrellisParams& p;
+  int64_t d;
+  int largest;
+
+  static EMB_OP int64_t room(const TrellisSegment& s) {
+    const int64_t unit = s.rate == 1 ? 2 * kWindows : kWindows;
+    return (s.count + unit - 1) / unit * unit;
+  }
+  EMB_OP int64_t bytes() const { return p.bytes; }
+  EMB_OP int64_t read() const { return p.bytes; }  // what lies beyond is masked
+  EMB_OP int64_t query_stride() const {
+    int64_t stride = 0;
+    for (int i = 0; i < p.segments; ++i) stride += room(p.segment[i]);
+    return stride;
+  }
+  EMB_OP int64_t place(int64_t j) const {
+    int64_t at = 0;
+    int i = 0;
+    for (; j >= p.segment[i].begin + p.segment[i].count; ++i) at += room(p.segment[i]);
+    const int64_t k = j - p.segment[i].begin;
+    if (p.segment[i].rate != 1) return at + k;
+    return at + k / 2 / kWindows * 2 * kWindows + k % 2 * kWindows + k / 2 % kWindows;
+  }
+  template <int SHIFT>
+  EMB_OP void add_segment(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query,
+                          __m512i (&sum)[kCodeTile]) const {
+    const LevelBook book = load_raised_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
+    for (int64_t j = 0, from = s.byte; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
+      add_window_products<SHIFT>(rows, from, p.bytes - from, book, query + j, sum);
+  }
+  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query,
+                        __m512i (&sum)[kCodeTile]) const {
+    const LevelBook first = load_raised_book(p.codebooks), second = load_raised_book(p.codebooks + kTrellisLevels);
+    for (int64_t j = 0, from = s.byte; j < s.count; j += 2 * kWindows, from += kWindows / 8)
+      add_pair_products(rows, from, p.bytes - from, first, second, query + j, sum);
+  }
+  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
+    for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
+      __m512i sum[kCodeTile];
+      for (int k = 0; k < kCodeTile; ++k) sum[k] = _mm512_setzero_si512();
+      const int8_t* at = query;
+      for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)
+        for_trellis_rate(p.segment[i].rate, [&](auto shift) {
+          if constexpr (shift() == 0)
+            add_pairs(p.segment[i], block.rows + r, at, sum);
+          else
+            add_segment<shift()>(p.segment[i], block.rows + r, at, sum);
+        });
+      store_sums(sum, out);
+    }
+  }
+};
+
+EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan,
+                             Range rows, Range queries, float* scratch) {
+  const int64_t stride = scan.queries.stride;
+  const auto form_of = [&](const float* x, float* folded) {
+    CodeForm form = {};
+    for (int64_t j = 0; j < p.coded; ++j) {
+      folded[j] = x[j] * p.step[j];
+      form.constant -= 128.0f * folded[j];
+      form.sizes += 2.0f * 128.0f * __builtin_fabsf(folded[j]);
+    }
+    return form;
+  };
+  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
+    factor = trellis_factor(p, codes.data + row * codes.stride), addend = 0.0f;
+  };
+  int8_t* levels = reinterpret_cast<int8_t*>(scratch);
+  const auto values_of = [&](int64_t row, float* out) {
+    float factor;
+    trellis_block(codes, p, &row, 1, levels, &factor);
+    trellis_values(p, levels, factor, out, stride);
+    add_centroid(coarse, row, out, stride);
+    return static_cast<const float*>(out);
+  };
+  scan_codes_few(codes, TrellisProducts{p, p.coded, 255}, coarse, scan, rows, queries, scratch + levels_scratch(p.d),
+                 form_of, terms_of, values_of);
+}
+
+#endif
+
 void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan, Range rows,
                   Range queries, float* scratch) {
+#if EMB_WINDOW_PRODUCTS
+  if (scan.metric == Metric::ip && queries.end - queries.begin < kManyQueries)
+    return trellis_topk_few(codes, p, coarse, scan, rows, queries, scratch);
+#endif
   const int64_t stride = scan.queries.stride;
   const auto levels_of = [&](const int64_t* ids, int count, int8_t* levels, float* factors) {
     trellis_block(codes, p, ids, count, levels, factors);

@@ -19,8 +19,9 @@ namespace embcodec {
 namespace EMB_ISA {
 namespace {
 
-constexpr int kTileRows = 4, kTileQueries = 4;  // 16 sums of the 32 registers
-constexpr int kGroup = 16;                      // codewords compared at a time with 16 rows
+constexpr int kTileRows = 4, kTileQueries = 4;      // 16 sums of the 32 registers
+constexpr int kColumnRows = 8, kColumnVectors = 2;  // as many
+constexpr int kGroup = 16;                          // codewords compared at a time with 16 rows
 
 typedef __m512 f32x16;
 typedef __m512i i32x16;
@@ -90,6 +91,10 @@ EMB_OP __m128i narrow_u8(i32x16 a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lower(a), upper(a)), 0xd8);
   return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
+EMB_OP __m128i narrow_i8(i32x16 a) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lower(a), upper(a)), 0xd8);
+  return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   return join_ps(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
                  _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8))));
@@ -117,6 +122,7 @@ EMB_OP f32x16 to_f32(i32x16 a) { return _mm512_cvtepi32_ps(a); }
 EMB_OP i32x16 widen_u8(__m128i bytes) { return _mm512_cvtepu8_epi32(bytes); }
 EMB_OP i32x16 widen_i8(__m128i bytes) { return _mm512_cvtepi8_epi32(bytes); }
 EMB_OP __m128i narrow_u8(i32x16 a) { return _mm512_cvtepi32_epi8(a); }
+EMB_OP __m128i narrow_i8(i32x16 a) { return _mm512_cvtepi32_epi8(a); }
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -135,6 +141,7 @@ EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
 
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 EMB_OP i32x16 load_i8(const int8_t* p) { return widen_i8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+EMB_OP void store_i8(int8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_i8(a)); }
 EMB_OP void store_u8(uint8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_u8(a)); }
 // Pairs of bytes (e, o) to e + 16*o: maddubs multiplies by (1, 16) and adds, giving 8 words, packed to 8 bytes.
 EMB_OP void store_u4(uint8_t* p, i32x16 a) {

@@ -110,6 +110,103 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
     for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]);
 }
 
+#define EMB_CODE_PRODUCTS 1
+constexpr int kBytes = 32;    // of codes, multiplied at a time
+constexpr int kCodeTile = 8;  // rows of which so many sums are made together
+
+// The largest magnitude of a query's bytes beside values of 0..largest: maddubs adds two products in 16 bits.
+EMB_OP float byte_limit(int largest) { return largest > 129 ? 64.0f : 127.0f; }
+
+struct CodeTable {
+  __m256i values;  // 16 bytes, twice
+};
+EMB_OP CodeTable load_code_table(const uint8_t* table) {
+  const __m128i values = table ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)) : _mm_setzero_si128();
+  return {_mm256_broadcastsi128_si256(values)};
+}
+
+// Sums of 8 vectors: hadd adds neighbours, of two vectors at once, within halves.
+EMB_OP void store_sums(const __m256i (&sum)[8], int32_t* out) {
+  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[4], sum[5]), _mm256_hadd_epi32(sum[6], sum[7]));
+  const __m256i all = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), all);
+}
+
+// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
+template <int BITS, bool TABLE>
+EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
+                          int32_t* sums) {
+  constexpr int kParts = 8 / BITS;
+  const __m256i low = _mm256_set1_epi8(static_cast<char>((1 << BITS) - 1)), ones = _mm256_set1_epi16(1);
+  __m256i sum[kCodeTile];
+  for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm256_setzero_si256();
+  for (int64_t i = 0; i < loads; ++i)
+    for (int part = 0; part < kParts; ++part) {
+      const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + (i * kParts + part) * kBytes));
+      for (int r = 0; r < kCodeTile; ++r) {
+        __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + i * kBytes));
+        if (part) value = _mm256_srli_epi16(value, BITS * part);
+        if (BITS < 8) value = _mm256_and_si256(value, low);
+        if (TABLE) value = _mm256_shuffle_epi8(table.values, value);
+        sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_maddubs_epi16(value, y), ones));
+      }
+    }
+  store_sums(sum, sums);
+}
+
+#define EMB_BYTE_TABLES 1
+constexpr int kPlaneRows = 32;
+constexpr bool kLongTables = false;  // of 256 entries
+
+// 16 bytes of each row from byte `at` on, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
+// takes rows r and r + 16, so that its halves are 16 x 16 transposes.
+EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* planes) {
+  const auto half = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+  __m256i a[16], b[16];
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 16), 1);
+#pragma GCC unroll 16
+  for (int stage = 0; stage < 4; ++stage) {  // each doubles the run of rows that lie together
+#pragma GCC unroll 16
+    for (int r = 0; r < 8; ++r) {
+      b[2 * r] = _mm256_unpacklo_epi8(a[r], a[r + 8]);
+      b[2 * r + 1] = _mm256_unpackhi_epi8(a[r], a[r + 8]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) a[r] = b[r];
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) _mm256_storeu_si256(reinterpret_cast<__m256i*>(planes + r * kPlaneRows), a[r]);
+}
+
+EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes);
+}
+
+// Which rows' sums of entries, one for each code of 4 bits, are at least `least`. Entries are at most 127, so that two
+// fit a byte.
+template <int BITS>
+EMB_OP uint64_t rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, uint16_t least) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  __m256i both = _mm256_setzero_si256(), odd = both;  // words: even rows + 256 * odd rows, odd rows
+  for (int64_t b = 0; b < bytes; ++b, planes += kPlaneRows, table += 32) {
+    const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(planes));
+    const __m256i first = short_entries(table, _mm256_and_si256(codes, nibble));
+    const __m256i second = short_entries(table + 16, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
+    const __m256i entries = _mm256_add_epi8(first, second);
+    both = _mm256_add_epi16(both, entries);
+    odd = _mm256_add_epi16(odd, _mm256_srli_epi16(entries, 8));
+  }
+  const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(least));
+  const __m256i even = _mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8));
+  const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
+  const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, limit), odd);
+  const __m256i marks = _mm256_blendv_epi8(of_odd, of_even, _mm256_set1_epi16(0x00ff));
+  return static_cast<uint32_t>(_mm256_movemask_epi8(marks));
+}
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec

@@ -21,8 +21,9 @@ EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
                                        EMB_LANE(6), EMB_LANE(7));
 #undef EMB_LANE
   const __m512i from = _mm512_set1_epi64(0x0706050403020100 * SHIFT);
-  __m512i bytes = _mm512_loadu_si512(p);
-  if (left < 64) bytes = _mm512_maskz_mov_epi8((__mmask64{1} << left) - 1, bytes);
+  // Eight windows take 8 * SHIFT + 8 bytes.
+  const __mmask64 there = left < 64 ? (__mmask64{1} << left) - 1 : ~__mmask64{0};
+  const __m512i bytes = _mm512_maskz_loadu_epi8(there, p);
   return _mm512_multishift_epi64_epi8(from, _mm512_permutexvar_epi8(at, bytes));
 }
 
@@ -44,6 +45,14 @@ EMB_OP void store_pairs(int8_t* p, levels a, levels b) {
   store_levels(p, _mm512_permutex2var_epi64(low, first, high));
   store_levels(p + 64, _mm512_permutex2var_epi64(low, second, high));
 }
+
+// sum + the products of four bytes each: a without sign, b with.
+#if defined(EMB_EMULATED)
+EMB_OP void add_dot4(__m512i& sum, __m512i a, __m512i b) { sum = _mm512_dpbusd_epi32(sum, a, b); }
+#else
+// GCC 12 copies the sums to other registers and back around the intrinsic: a tile's scan then takes twice the time.
+EMB_OP void add_dot4(__m512i& sum, __m512i a, __m512i b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+#endif
 
 #if defined(EMB_EMULATED)
 EMB_OP int32_t sum_i32(__m512i a) {
@@ -71,11 +80,215 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
       x[r] = _mm512_xor_si512(_mm512_loadu_si512(rows + r * row_stride + j), _mm512_set1_epi8(-128));
     for (int q = 0; q < Q; ++q) {
       const __m512i y = _mm512_loadu_si512(queries + q * query_stride + j);
-      for (int r = 0; r < R; ++r) sum[q][r] = _mm512_dpbusd_epi32(sum[q][r], x[r], y);
+      for (int r = 0; r < R; ++r) add_dot4(sum[q][r], x[r], y);
     }
   }
   for (int q = 0; q < Q; ++q)
     for (int r = 0; r < R; ++r) sums[q * R + r] = sum_i32(sum[q][r]) - 128 * total[q];
+}
+
+#define EMB_BYTE_COLUMNS 1
+constexpr int kByteRows = 8, kByteVectors = 2;
+
+// products[r][c]: row r . the 16 queries of vector c, over n values, a multiple of 4. Of a query, four values + 128 lie
+// side by side, beside those of the next; totals[r]: the sum of row r.
+template <int R, int C>
+EMB_OP void byte_products(const int8_t* rows, int64_t row_stride, const int32_t* totals, const uint8_t* columns,
+                          int64_t column_stride, int64_t n, f32x16 (&products)[R][C]) {
+  __m512i sum[R][C];
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < C; ++c) sum[r][c] = _mm512_set1_epi32(-128 * totals[r]);
+  for (int64_t j = 0; j < n; j += 4, columns += 64) {
+    __m512i y[C];
+    for (int c = 0; c < C; ++c) y[c] = _mm512_loadu_si512(columns + c * column_stride);
+    for (int r = 0; r < R; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, rows + r * row_stride + j, 4);
+      for (int c = 0; c < C; ++c) add_dot4(sum[r][c], y[c], _mm512_set1_epi32(four));
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < C; ++c) products[r][c] = to_f32(sum[r][c]);
+}
+
+struct LevelSums {
+  int32_t total, squares;
+};
+// Of n levels; up to 63 bytes more are read.
+EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i total = _mm512_setzero_si512(), squares = total;
+  for (int64_t j = 0; j < n; j += 64) {
+    const __mmask64 inside = n - j < 64 ? (1ull << (n - j)) - 1 : ~0ull;
+    const __m512i x = _mm512_maskz_mov_epi8(inside, _mm512_loadu_si512(row + j));
+    add_dot4(total, ones, x);
+    const __m512i low = _mm512_cvtepi8_epi16(lower(x)), high = _mm512_cvtepi8_epi16(upper(x));
+    squares = _mm512_add_epi32(squares, _mm512_add_epi32(_mm512_madd_epi16(low, low), _mm512_madd_epi16(high, high)));
+  }
+  return {sum_i32(total), sum_i32(squares)};
+}
+
+#define EMB_CODE_PRODUCTS 1
+constexpr int kBytes = 64;     // of codes, multiplied at a time
+constexpr int kCodeTile = 16;  // rows of which so many sums are made together
+
+// The largest magnitude of a query's bytes beside values of 0..largest.
+EMB_OP float byte_limit(int) { return 127.0f; }
+
+struct CodeTable {
+  __m512i values;  // 16 bytes, four times
+};
+EMB_OP CodeTable load_code_table(const uint8_t* table) {
+  const __m128i values = table ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)) : _mm_setzero_si128();
+  return {_mm512_broadcast_i32x4(values)};
+}
+
+// Sums of 16 vectors: pairs of them are added crosswise, 16 -> 8 -> 4 -> 2 -> 1, and their lanes with them.
+EMB_OP void store_sums(__m512i (&sum)[16], int32_t* out) {
+  for (int i = 0; i < 8; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(sum[2 * i], sum[2 * i + 1]),
+                              _mm512_unpackhi_epi32(sum[2 * i], sum[2 * i + 1]));
+  for (int i = 0; i < 4; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(sum[2 * i], sum[2 * i + 1]),
+                              _mm512_unpackhi_epi64(sum[2 * i], sum[2 * i + 1]));
+  // Now each quarter of vector i holds partial sums of rows 4i .. 4i + 3.
+  for (int i = 0; i < 2; ++i)
+    sum[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0x88),
+                              _mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0xdd));
+  const __m512i all =
+      _mm512_add_epi32(_mm512_shuffle_i32x4(sum[0], sum[1], 0x88), _mm512_shuffle_i32x4(sum[0], sum[1], 0xdd));
+  _mm512_storeu_si512(out, all);
+}
+
+// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
+template <int BITS, bool TABLE>
+EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
+                          int32_t* sums) {
+  constexpr int kParts = 8 / BITS;
+  const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << BITS) - 1));
+  __m512i sum[kCodeTile];
+  for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm512_setzero_si512();
+  for (int64_t i = 0; i < loads; ++i) {
+    __m512i y[kParts];
+    for (int part = 0; part < kParts; ++part) y[part] = _mm512_loadu_si512(query + (i * kParts + part) * kBytes);
+    for (int r = 0; r < kCodeTile; ++r) {
+      const __m512i codes = _mm512_loadu_si512(rows[r] + i * kBytes);
+      for (int part = 0; part < kParts; ++part) {
+        __m512i value = part ? _mm512_srli_epi16(codes, static_cast<unsigned>(BITS * part)) : codes;
+        if (BITS < 8) value = _mm512_and_si512(value, low);
+        if (TABLE) value = _mm512_shuffle_epi8(table.values, value);
+        add_dot4(sum[r], value, y[part]);
+      }
+    }
+  }
+  store_sums(sum, sums);
+}
+
+#define EMB_WINDOW_PRODUCTS 1
+
+// A book whose levels have 128 added: without sign, and minus a level is still 256 minus its byte.
+EMB_OP LevelBook load_raised_book(const int8_t* book) {
+  const LevelBook b = load_book(book);
+  return {_mm512_xor_si512(b.low, _mm512_set1_epi8(-128)), _mm512_xor_si512(b.high, _mm512_set1_epi8(-128))};
+}
+
+// Adds to sum[r] the levels of kWindows windows of row r, from its byte `from` on, times the query's bytes. `left`:
+// bytes that the row has from there on.
+template <int SHIFT>
+EMB_OP void add_window_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
+                                const int8_t* query, __m512i (&sum)[kCodeTile]) {
+  const __m512i y = _mm512_loadu_si512(query);
+  for (int r = 0; r < kCodeTile; ++r) add_dot4(sum[r], look_up(book, cut_windows<SHIFT>(rows[r] + from, left)), y);
+}
+// ... and for windows of pairs, whose second ones' bytes follow.
+EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& first,
+                              const LevelBook& second, const int8_t* query, __m512i (&sum)[kCodeTile]) {
+  const __m512i y0 = _mm512_loadu_si512(query), y1 = _mm512_loadu_si512(query + kWindows);
+  for (int r = 0; r < kCodeTile; ++r) {
+    const windows w = cut_windows<1>(rows[r] + from, left);
+    add_dot4(sum[r], look_up(first, w), y0);
+    add_dot4(sum[r], look_up(second, w), y1);
+  }
+}
+
+#define EMB_BYTE_TABLES 1
+constexpr int kPlaneRows = 64;
+constexpr bool kLongTables = true;  // of 256 entries too
+
+// 16 bytes of each row from byte `at` on, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
+// takes rows r, r + 16, r + 32 and r + 48, so that its quarters are 16 x 16 transposes.
+EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* planes) {
+  const auto quarter = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+  __m512i a[16], b[16];
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(r)), quarter(r + 16), 1);
+    a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(r + 32), 2), quarter(r + 48), 3);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {  // each stage doubles the run of rows that lie together
+    b[2 * r] = _mm512_unpacklo_epi8(a[r], a[r + 8]);
+    b[2 * r + 1] = _mm512_unpackhi_epi8(a[r], a[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    a[2 * r] = _mm512_unpacklo_epi8(b[r], b[r + 8]);
+    a[2 * r + 1] = _mm512_unpackhi_epi8(b[r], b[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    b[2 * r] = _mm512_unpacklo_epi8(a[r], a[r + 8]);
+    b[2 * r + 1] = _mm512_unpackhi_epi8(a[r], a[r + 8]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < 8; ++r) {
+    _mm512_storeu_si512(planes + 2 * r * kPlaneRows, _mm512_unpacklo_epi8(b[r], b[r + 8]));
+    _mm512_storeu_si512(planes + (2 * r + 1) * kPlaneRows, _mm512_unpackhi_epi8(b[r], b[r + 8]));
+  }
+}
+
+EMB_OP __m512i short_entries(const uint8_t* table, __m512i codes) {
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+}
+EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
+  const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), codes, _mm512_loadu_si512(table + 64));
+  const __m512i high =
+      _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 128), codes, _mm512_loadu_si512(table + 192));
+  return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high);
+}
+
+// Which rows' sums of entries, one for each code of BITS bits, are at least `least`. Entries are at most 127, so that
+// two fit a byte.
+template <int BITS>
+EMB_OP uint64_t rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, uint16_t least) {
+  const __m512i nibble = _mm512_set1_epi8(15);
+  __m512i both = _mm512_setzero_si512(), odd = both;  // words: even rows + 256 * odd rows, odd rows
+  int64_t b = 0;
+  const auto add_bytes = [&](__m512i entries) {
+    both = _mm512_add_epi16(both, entries);
+    odd = _mm512_add_epi16(odd, _mm512_srli_epi16(entries, 8));
+  };
+  if (BITS == 4) {
+    for (; b < bytes; ++b, planes += kPlaneRows, table += 32) {
+      const __m512i codes = _mm512_loadu_si512(planes);
+      const __m512i first = short_entries(table, _mm512_and_si512(codes, nibble));
+      const __m512i second = short_entries(table + 16, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
+      add_bytes(_mm512_add_epi8(first, second));
+    }
+  } else {
+    for (; b + 2 <= bytes; b += 2, planes += 2 * kPlaneRows, table += 512)
+      add_bytes(_mm512_add_epi8(long_entries(table, _mm512_loadu_si512(planes)),
+                                long_entries(table + 256, _mm512_loadu_si512(planes + kPlaneRows))));
+    if (b < bytes) add_bytes(long_entries(table, _mm512_loadu_si512(planes)));
+  }
+  const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(least));
+  const __m512i even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
+  const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, limit), of_odd = _mm512_cmpge_epu16_mask(odd, limit);
+  if (!(of_even | of_odd)) return 0;
+  const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
+                                        _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
+  return _mm512_movepi8_mask(marks);
 }
 
 }  // namespace

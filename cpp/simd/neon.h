@@ -11,7 +11,8 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;
-constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
+constexpr int kColumnRows = 6, kColumnVectors = 1;  // 24 of the 32 registers
+constexpr int kGroup = 4;                           // codewords compared at a time with 16 rows
 
 struct f32x16 {
   float32x4_t v[4];

@@ -16,7 +16,7 @@ using namespace embcodec;
 
 void scalar_family(Results& out, const Kernels& k, Case c) {
   const Range r = {0, c.n};
-  const int64_t room = scan_scratch(c.d);
+  const auto room = [&](int64_t nq) { return code_scan_scratch(c.d, nq); };
   for (const int bits : {8, 6, 4}) {
     const Exact<float> lo = c.floats(c.d, -2, 0), step = c.floats(c.d, 0, 0.1f), scratch(row_scratch(c.d));
     Exact<float> inverse(c.d), y(c.n * c.d), scale(c.n), offset(c.n);
@@ -71,15 +71,16 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     for (const RowExtras& e : {RowExtras{factor.get(), {nullptr, nullptr, 0}, shift.get(), centroids.get()},
                                {nullptr, {centroids.get(), centroid.get(), 2}, nullptr, nullptr},
                                {nullptr, {centroids.get(), nullptr, 1}, nullptr, nullptr}})
-      add_scan(out, "levels_topk", k, c, scan_scratch(c.d),
-               [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
+      add_scan(
+          out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
+          [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
   }
 }
 
 void binary_family(Results& out, const Kernels& k, Case c) {
   const int64_t size = (c.d + 7) / 8;
   const Exact<float> threshold = c.floats(c.d, -0.1f, 0.1f), low = c.floats(c.d, -1, 0), high = c.floats(c.d, 0, 1);
-  const Exact<uint8_t> queries = c.random_bytes(3 * size);
+  const Exact<uint8_t> queries = c.random_bytes(kAll * size);
   for (const bool msb : {true, false}) {
     const Exact<uint8_t> codes(c.n * size);
     const Exact<float> y(c.n * c.d), scratch(row_scratch(c.d));
@@ -89,11 +90,14 @@ void binary_family(Results& out, const Kernels& k, Case c) {
     out.add("bits_encode", codes);
     k.bits_decode(from, p, y.get(), {0, c.n}, scratch.get());
     out.add("bits_decode", y);
-    add_scan(out, "bits_topk", k, c, scan_scratch(c.d),
-             [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); });
-    add_scan(out, "hamming_topk", k, c, 0, [&](const Scan& s, Range rows, Range part, float*) {
-      k.hamming_topk(from, {queries.get(), 3, size}, size, s.mask, s.best, rows, part);
-    });
+    add_scan(
+        out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
+        [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); });
+    add_scan(
+        out, "hamming_topk", k, c, [](int64_t) { return 0; },
+        [&](const Scan& s, Range rows, Range part, float*) {
+          k.hamming_topk(from, {queries.get(), kAll, size}, size, s.mask, s.best, rows, part);
+        });
   }
 }
 
@@ -180,13 +184,14 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     const Codes from = {others.get(), c.n, size};
     k.pq_decode(from, p, y.get(), {0, c.n});
     out.add("pq_decode", y);
-    const Exact<float> blocks(pq_tables_scratch(ksub, dsub));
+    const Exact<float> blocks(pq_tables_scratch(m, ksub, dsub));
     for (const Metric metric : {Metric::ip, Metric::l2}) {
       k.pq_tables(p, {c.q.get(), nullptr, nullptr, 3, c.d, c.d}, metric, tables.get(), {0, 3}, blocks.get());
       out.add("pq_tables", tables);
     }
-    add_scan(out, "pq_topk", k, c, pq_topk_scratch(m, ksub, dsub),
-             [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(from, p, s, rows, part, x); });
+    add_scan(
+        out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub); },
+        [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(from, p, s, rows, part, x); });
   }
 }
 
@@ -204,8 +209,9 @@ void sparse_family(Results& out, const Kernels& k, const Case& c) {
     const Sparse s = {i, v, c.n, kept, entry * kept, 4 * kept, wide};
     k.topk_decode(s, c.d, y.get(), {0, c.n});
     out.add("topk_decode", y);
-    add_scan(out, "sparse_topk", k, c, sparse_topk_scratch(c.d),
-             [&](const Scan& scan, Range rows, Range part, float* m) { k.sparse_topk(s, scan, rows, part, m); });
+    add_scan(
+        out, "sparse_topk", k, c, [&](int64_t nq) { return sparse_topk_scratch(c.d, nq); },
+        [&](const Scan& scan, Range rows, Range part, float* m) { k.sparse_topk(s, scan, rows, part, m); });
   }
 }
 
@@ -246,7 +252,7 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
     out.add("trellis_decode", y);
     const Coarse coarse = extras ? Coarse{centroids.get(), centroid.get(), 3} : Coarse{nullptr, nullptr, 0};
     add_scan(
-        out, "trellis_topk", k, c, int_scan_scratch(c.d, 3, coarse.count),
+        out, "trellis_topk", k, c, [&](int64_t nq) { return int_scan_scratch(c.d, nq, coarse.count); },
         [&](const Scan& s, Range rows, Range part, float* m) { k.trellis_topk(from, p, coarse, s, rows, part, m); });
   }
 }
@@ -292,25 +298,35 @@ Tally threads() {
   return tally;
 }
 
+using Tallies = std::map<std::pair<std::string, std::string>, Tally>;  // by kernel and level
+
+void compare(Tallies& tallies, const std::function<Results(const Kernels&)>& run) {
+  const Results want = run(*levels()[0].kernels);
+  for (const Level& level : levels()) {
+    if (!level.available) continue;
+    const Results got = run(*level.kernels);
+    for (size_t i = 0; i < want.kernels().size(); ++i) {
+      const auto& [kernel, bytes] = got.kernels()[i];
+      Tally& tally = tallies[{kernel, level.name}];
+      ++tally.cases;
+      tally.wrong += !passes(kernel, bytes, want.kernels()[i].second);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
-  std::map<std::pair<std::string, std::string>, Tally> tallies;  // by kernel and level
+  Tallies tallies;
   for (const int64_t d : kDims)
     for (const int64_t n : kRows)
-      for (const char* kind : kData) {
-        const Results want = run_all(*levels()[0].kernels, n, d, kind);
-        for (const Level& level : levels()) {
-          if (!level.available) continue;
-          const Results got = run_all(*level.kernels, n, d, kind);
-          for (size_t i = 0; i < want.kernels().size(); ++i) {
-            const auto& [kernel, bytes] = got.kernels()[i];
-            Tally& tally = tallies[{kernel, level.name}];
-            ++tally.cases;
-            tally.wrong += !passes(kernel, bytes, want.kernels()[i].second);
-          }
-        }
-      }
+      for (const char* kind : kData) compare(tallies, [&](const Kernels& k) { return run_all(k, n, d, kind); });
+  for (const int64_t d : {33, 64})  // enough rows for lookup tables of bytes
+    compare(tallies, [&](const Kernels& k) {
+      Results out;
+      pq_family(out, k, Case(4103, d, "normal"));
+      return out;
+    });
   tallies[{"parallel_for", "all"}] = threads();
   int failures = 0;
   for (const auto& [name, tally] : tallies) {

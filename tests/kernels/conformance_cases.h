@@ -18,6 +18,7 @@ using Bytes = std::vector<uint8_t>;
 
 constexpr int64_t kDims[] = {1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 384, 769};
 constexpr int64_t kRows[] = {0, 1, 3, 65};
+constexpr int64_t kFew = 3, kAll = 19;  // queries of a scan: one by one, and many together
 constexpr const char* kData[] = {"normal", "cycle", "ties", "zeros", "denormals", "huge"};
 
 template <class T>
@@ -56,10 +57,10 @@ class Results {
 // One matrix of a kind, and parameters made from its own random numbers: the same each time a case is made.
 struct Case {
   Case(int64_t n, int64_t d, const std::string& kind)
-      : n(n), d(d), rng(static_cast<unsigned>(n * 1000 + d)), x(n * d), q(3 * d), mask(n) {
+      : n(n), d(d), rng(static_cast<unsigned>(n * 1000 + d)), x(n * d), q(kAll * d), mask(n) {
     for (int64_t i = 0; i < n * d; ++i) x[i] = value(kind, i);
     if (kind == "huge" && n) x[static_cast<int64_t>(rng() % static_cast<unsigned>(n * d))] = 1e30f;
-    for (int64_t i = 0; i < 3 * d; ++i) q[i] = normal(rng);
+    for (int64_t i = 0; i < kAll * d; ++i) q[i] = normal(rng);
     for (int64_t i = 0; i < n; ++i) mask[i] = rng() % 2;
   }
   float value(const std::string& kind, int64_t i) {
@@ -94,27 +95,30 @@ struct Case {
 
 using ScanPart = std::function<void(const Scan&, Range rows, Range queries, float* scratch)>;
 
-// Scores and ids of the 3 queries for every metric, with a mask and without.
-inline void add_scan(Results& out, const char* kernel, const Kernels& k, const Case& c, int64_t scratch_floats,
-                     const ScanPart& scan) {
+// Scores and ids of few queries and of many for every metric, with a mask and without. `room`: floats of scratch that
+// so many queries need.
+inline void add_scan(Results& out, const char* kernel, const Kernels& k, const Case& c,
+                     const std::function<int64_t(int64_t queries)>& room, const ScanPart& scan) {
   const int best_k = static_cast<int>(std::min<int64_t>(c.n, 10));
   if (best_k == 0) return;
-  const PaddedQueries queries(c.q.get(), 3, c.d, k.dot);
-  for (const uint8_t* mask : {static_cast<const uint8_t*>(nullptr), static_cast<const uint8_t*>(c.mask.get())})
-    for (const Metric metric : {Metric::ip, Metric::l2, Metric::cosine}) {
-      Exact<float> scores(3 * best_k);
-      Exact<int64_t> ids(3 * best_k);
-      scan_in_parallel(
-          c.n, 3, best_k, 1, 0,
-          [&](TopK* best, Range rows, Range part, float*) {
-            const Exact<float> scratch(scratch_floats);
-            scan(Scan{queries.view(), metric, mask, best}, rows, part, scratch.get());
-            return kAllFinite;
-          },
-          scores.get(), ids.get());
-      out.add(kernel, scores);
-      out.add(kernel, ids);
-    }
+  for (const int64_t nq : {kFew, kAll}) {
+    const PaddedQueries queries(c.q.get(), nq, c.d, k.dot);
+    for (const uint8_t* mask : {static_cast<const uint8_t*>(nullptr), static_cast<const uint8_t*>(c.mask.get())})
+      for (const Metric metric : {Metric::ip, Metric::l2, Metric::cosine}) {
+        Exact<float> scores(nq * best_k);
+        Exact<int64_t> ids(nq * best_k);
+        scan_in_parallel(
+            c.n, nq, best_k, 1, 0,
+            [&](TopK* best, Range rows, Range part, float*) {
+              const Exact<float> scratch(room(nq));
+              scan(Scan{queries.view(), metric, mask, best}, rows, part, scratch.get());
+              return kAllFinite;
+            },
+            scores.get(), ids.get());
+        out.add(kernel, scores);
+        out.add(kernel, ids);
+      }
+  }
 }
 
 inline double squared_distance(const float* a, const float* b, int64_t d) {

@@ -1,4 +1,4 @@
-"""The scan in integers leaves nothing out: many blocks of rows and queries, numbers at float32's ends."""
+"""The scan of trellis codes leaves nothing out: many blocks of rows and queries, numbers at float32's end."""
 
 import numpy as np
 import pytest

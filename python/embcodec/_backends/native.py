@@ -15,7 +15,7 @@ from embcodec._errors import BackendUnavailableError
 from embcodec.reference import REGISTRY
 
 Array = NDArray[Any]
-Converter = Callable[[Any], tuple[Any, ...]]
+Converter = Callable[[Any], Any]
 
 DTYPES = {"f": 0, "e": 1, "d": 3}  # by dtype.char, which is much faster than dtype.name
 BFLOAT16 = 2
@@ -31,32 +31,35 @@ def _typed(x: Array) -> tuple[Array, int]:
     return (x.view(np.uint16) if code == BFLOAT16 else x), code
 
 
-def _rows(a: Array) -> tuple[Array]:
+def _rows(a: Array) -> Array:
     """Rows may be any distance apart, the items of one must be side by side."""
-    return (a if a.strides[1] == a.itemsize and a.flags.aligned else np.array(a, order="C"),)
+    return a if a.strides[1] == a.itemsize and a.flags.aligned else np.array(a, order="C")
 
 
-def _mask(mask: Array | None) -> tuple[Array | None]:
-    return (None if mask is None else mask.view(np.uint8),)
+def _mask(mask: Array | None) -> Array | None:
+    return None if mask is None else mask.view(np.uint8)
 
 
 _CONVERTERS: dict[str, Converter] = {
-    "x": _typed,
     "codes": _rows,
     "indices": _rows,
     "values": _rows,
     "mask": _mask,
-    "metric": lambda metric: (METRICS[metric],),
-    "order": lambda order: (ORDERS[order],),
+    "metric": METRICS.__getitem__,
+    "order": ORDERS.__getitem__,
 }
 
 
 @cache
-def _plan(kernel: str) -> tuple[Callable[..., Any], tuple[tuple[int, Converter], ...]]:
-    """The compiled function, and which of its arguments to convert, by the names of the public ones."""
+def _plan(kernel: str) -> tuple[Callable[..., Any], bool, tuple[tuple[int, Converter], ...]]:
+    """The compiled function, whether x comes first, and which other arguments to convert.
+
+    By the names of the public ones.
+    """
     names = list(signature(REGISTRY[kernel].reference).parameters)
+    assert "x" not in names[1:], f"{kernel}: x must come first"
     converted = [(i, _CONVERTERS[name]) for i, name in enumerate(names) if name in _CONVERTERS]
-    return getattr(_native, kernel), tuple(reversed(converted))
+    return getattr(_native, kernel), names[0] == "x", tuple(converted)
 
 
 @cache
@@ -75,8 +78,10 @@ def run(
     isa: str | None,
 ) -> Any:
     """Call a kernel with its public arguments in order; what it returns besides the outputs."""
-    function, converted = _plan(kernel)
+    function, has_x, converted = _plan(kernel)
     arguments = list(inputs)
-    for i, convert in converted:  # from the back: x becomes two arguments
-        arguments[i : i + 1] = convert(arguments[i])
+    for i, convert in converted:
+        arguments[i] = convert(arguments[i])
+    if has_x:
+        arguments[:1] = _typed(arguments[0])
     return function(*arguments, *outputs, threads or 0, -1 if isa is None else level_index(isa))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from embcodec._errors import BackendUnavailableError
-from embcodec.cli import codec, evaluation, files, search
+from embcodec.cli import bench, codec, evaluation, files, search
 
 __all__ = ["app", "main"]
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for group in (evaluation, codec, files, search):
+for group in (evaluation, codec, files, search, bench):
     group.add_to(app)
 
 

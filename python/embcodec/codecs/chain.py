@@ -75,6 +75,8 @@ class Chain:
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
         """The k best decoded rows: by the coder's own scan where the transforms fold into the queries."""
+        if not self.transforms:
+            return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
         if folded is None and on_device(codes):
             return flat_topk(self.decode(codes), queries, k, metric=metric, mask=mask)

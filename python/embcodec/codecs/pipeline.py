@@ -72,6 +72,7 @@ class Codec(Estimator):
         self._seed = seed
         self._d: int | None = None
         self._devices: dict[int, Chain] = {}
+        self._code_size = 0
         self._fingerprint = ""
 
     # -- what it is
@@ -104,7 +105,8 @@ class Codec(Estimator):
     @property
     def code_size(self) -> int:
         """Bytes of a code."""
-        return self._chain.code_size(self._fitted("code_size"))
+        self._fitted("code_size")
+        return self._code_size
 
     @property
     def fingerprint(self) -> str:
@@ -151,7 +153,7 @@ class Codec(Estimator):
         return self
 
     def _adopt(self, chain: Chain, d: int) -> None:
-        self._chain, self._d, self._devices = chain, d, {}
+        self._chain, self._d, self._code_size, self._devices = chain, d, chain.code_size(d), {}
         self._fingerprint = container.fingerprint(self._spec, d, chain.tensors())
 
     def _fitted(self, what: str) -> int:
@@ -272,7 +274,7 @@ class Codec(Estimator):
         if on_device(codes):
             return self._search_on_device(codes, Q, k, metric, mask)  # type: ignore[no-any-return]
         checked = self._codes("search", codes)
-        queries = _finite("Codec.search", "Q", Q, self.d)
+        queries = _finite("Codec.search", "Q", Q, self._fitted("search"))
         k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
         _checks.one_of("Codec.search", "metric", metric, METRICS)
         if mask is not None:
@@ -282,7 +284,7 @@ class Codec(Estimator):
     def _codes(self, what: str, codes: npt.ArrayLike) -> U8:
         self._fitted(what)
         array = as_array(codes)
-        _checks.typed(f"Codec.{what}", "codes", array, _checks.UINT8, "n", self.code_size)
+        _checks.typed(f"Codec.{what}", "codes", array, _checks.UINT8, "n", self._code_size)
         return _checks.contiguous(array)
 
     @property
@@ -318,6 +320,5 @@ def load(path: str | os.PathLike[str]) -> Codec:
 
 
 def _finite(where: str, name: str, x: npt.ArrayLike, d: int) -> F32:
-    rows = as_rows(where, name, x, d)
-    refuse_nonfinite(where, name, rows)
-    return to_float32(rows)
+    rows = np.asarray(x)
+    return _checks.finite_rows(where, name, rows, rows, "n", d)

@@ -67,7 +67,7 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
         return Folded(q, None, shift)
     norms = np.sqrt(_squares(queries))
     scale = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
-    return Folded(q, scale if transforms else None, None)
+    return Folded(q, scale, None)
 
 
 def topk_blocks(

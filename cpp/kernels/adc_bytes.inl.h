@@ -1,0 +1,128 @@
+// The scan over product quantizer codes with lookup tables of bytes, as FAISS's fast scan does it (Andre, Kermarrec and
+// Le Scouarnec, 2017), but over codes as they lie: a block of rows is transposed in L1, then a vector of codes looks up
+// a vector of entries. Entries are rounded so that their sums are never below a score; what that cannot exclude is
+// summed as float32, in the order of the subspaces.
+#pragma once
+#include "pq.inl.h"
+
+#if EMB_BYTE_TABLES
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int kTableQueries = 16;  // whose tables stay in L2 while the rows pass by
+
+// A score is at most low + unit * the sum of the query's bytes.
+struct ByteTable {
+  uint8_t* bytes;  // (m, ksub), and one more for half a byte without a code
+  double low, unit;
+};
+
+EMB_OP ByteTable byte_table(const float* table, int64_t m, int64_t ksub, float sign, uint8_t* bytes) {
+  float widest = 0.0f;
+  double low = 0.0, sizes = 0.0;
+  for (int64_t s = 0; s < m; ++s) {
+    float least = sign * table[s * ksub], most = least;
+    for (int64_t j = 0; j < ksub; ++j) {
+      const float entry = sign * table[s * ksub + j];
+      least = entry < least ? entry : least;
+      most = entry > most ? entry : most;
+    }
+    widest = most - least > widest ? most - least : widest;
+    low += static_cast<double>(least);
+    sizes += static_cast<double>(__builtin_fmaxf(__builtin_fabsf(least), __builtin_fabsf(most)));
+  }
+  for (int64_t j = 0; j < ksub; ++j) bytes[m * ksub + j] = 0;
+  if (!(sizes < 1e15) || !(widest > 1e-25f)) return {bytes, 0.0, 0.0};  // nothing is excluded
+  const float unit = widest / 126.0f, inverse = 1.0f / unit;
+  for (int64_t s = 0; s < m; ++s) {
+    float least = sign * table[s * ksub];
+    for (int64_t j = 0; j < ksub; ++j) {
+      const float entry = sign * table[s * ksub + j];
+      least = entry < least ? entry : least;
+    }
+    for (int64_t j = 0; j < ksub; ++j)  // the remainder makes good what the product may lose
+      bytes[s * ksub + j] =
+          static_cast<uint8_t>(static_cast<int>((sign * table[s * ksub + j] - least) * inverse + 0.999f + 1e-3f));
+  }
+  const double rounding = static_cast<double>(m) * 7e-8 * sizes;  // of the float32 sum
+  return {bytes, low + rounding, static_cast<double>(unit) * (1 + 1e-6)};
+}
+
+// The least sum that may mean a score above `floor`; 65536 if none does.
+EMB_OP uint32_t least_sum(const ByteTable& table, float floor) {
+  if (table.unit == 0.0) return 0;
+  const double sum = (static_cast<double>(floor) - table.low) / table.unit;
+  return sum < 0 ? 0 : sum < 65535 ? static_cast<uint32_t>(sum) + 1 : 65536;
+}
+
+struct PlaneBlock {
+  const uint8_t* rows[kPlaneRows];
+  int64_t ids[kPlaneRows];
+  int count;
+};
+
+// The next rows that may be returned, copied where a vector read would reach beyond the codes, and their transpose: of
+// each byte of a code, those of all rows side by side.
+EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
+                           uint8_t* copies, uint8_t* planes, PlaneBlock& block) {
+  const int64_t read = (bytes + 15) / 16 * 16;
+  for (block.count = 0; row < end && block.count < kPlaneRows; ++row) {
+    if (scan.mask && !scan.mask[row]) continue;
+    const int n = block.count++;
+    block.ids[n] = row;
+    block.rows[n] = codes.data + row * codes.stride;
+    for (int64_t b = 0; b < bytes;
+         b += 64)  // the next but one block's; a transpose reads too many places at a time for
+      __builtin_prefetch(block.rows[n] + 2 * kPlaneRows * codes.stride + b);  // the machine to see the order
+    if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
+    __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
+    block.rows[n] = copies + n * read;
+  }
+  if (!block.count) return row;
+  for (int n = block.count; n < kPlaneRows; ++n) block.rows[n] = block.rows[0];
+  for (int64_t b = 0; b < bytes; b += 16) transpose_bytes(block.rows, b, planes + b * kPlaneRows);
+  return row;
+}
+
+template <int BITS>
+EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
+                             const float* tables, uint8_t* memory) {
+  const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8, padded = (bytes + 15) / 16 * 16;
+  uint8_t *planes = memory, *copies = planes + kPlaneRows * padded, *entries = copies + kPlaneRows * padded;
+  ByteTable query[kTableQueries];
+  for (int i = 0; i < count; ++i)
+    query[i] = byte_table(tables + i * size, p.m, p.ksub, scan.metric == Metric::l2 ? -1.0f : 1.0f,
+                          entries + i * (size + p.ksub));
+  PlaneBlock block = {};
+  for (int64_t row = rows.begin; row < rows.end;) {
+    row = next_planes(codes, bytes, scan, row, rows.end, copies, planes, block);
+    const uint64_t there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+    for (int i = 0; i < count; ++i) {
+      TopK& best = scan.best[first + i];
+      const uint32_t least = least_sum(query[i], best.floor);
+      if (least > 65535) continue;
+      uint64_t wanted = there & rows_reaching<BITS>(planes, bytes, query[i].bytes, static_cast<uint16_t>(least));
+      for (; wanted; wanted &= wanted - 1) {
+        const int r = __builtin_ctzll(wanted);
+        float sum;
+        lookup<BITS, 1>(tables + i * size, block.rows + r, p.m, &sum);
+        keep(best, finish(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
+      }
+    }
+  }
+}
+
+// Whether byte tables serve this scan: sums of bytes fit 16 bits, making the tables pays, no norm of a row is needed.
+template <int BITS>
+EMB_OP bool byte_tables_serve(const Pq& p, const Scan& scan, Range rows) {
+  return (BITS == 4 || kLongTables) && scan.metric != Metric::cosine && p.m <= 512 &&
+         rows.end - rows.begin >= 16 * p.ksub;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
+
+#endif

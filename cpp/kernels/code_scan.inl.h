@@ -1,0 +1,225 @@
+// A scan of few queries over packed codes as they lie: sums of products of a row's codes, or of bytes that a table has
+// for them, with the query's bytes. As in many.inl.h, sums only decide which rows cannot be among the best.
+#pragma once
+#include "many.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+// Dimension j of a row is the float32 factor * (v * scale_j + offset_j) + addend * direction_j + its centroid's, where
+// v is the code's value, 0..largest. Scale, offset and direction go into the query (CodeForm); factor and addend are
+// the row's. How codes of `bits` bits lie in a row, and their values:
+struct PackedCodes {
+  int64_t d;
+  int bits;
+  bool msb;              // dimension 0 is the highest bit of its byte
+  const uint8_t* table;  // the value of a code, if it is not the code itself
+  int largest;
+};
+
+// Of a query: what multiplies the values (d floats), what the factor multiplies beside them, what multiplies the
+// addend; the sums of the magnitudes of all that is added up for these; how far the products with a table's values may
+// be off.
+struct CodeForm {
+  float constant, extra, sizes, extra_sizes, off;
+};
+
+constexpr int kCodeBlock = 32;
+
+struct CodeBlock32 {
+  int count;
+  int64_t ids[kCodeBlock];
+  const uint8_t* rows[kCodeBlock];
+  float factor[kCodeBlock], addend[kCodeBlock];
+  int32_t base[kCodeBlock];
+};
+
+#if EMB_CODE_PRODUCTS
+
+struct CodeQueries {
+  int64_t stride;
+  int8_t* bytes;
+  float *unit, *constant, *error, *extra, *extra_error, *slack;
+  float* base;  // (centroids, kManyQueries)
+};
+
+inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
+  CodeQueries q = {stride,
+                   room.take<int8_t>(kManyQueries * stride),
+                   room.take<float>(kManyQueries),
+                   room.take<float>(kManyQueries),
+                   room.take<float>(kManyQueries),
+                   room.take<float>(kManyQueries),
+                   room.take<float>(kManyQueries),
+                   room.take<float>(kManyQueries),
+                   room.take<float>((centroids ? centroids : 1) * kManyQueries)};
+  for (int64_t i = 0; i < kManyQueries; ++i) q.base[i] = 0.0f;
+  for (int64_t i = 0; i < kManyQueries * stride; ++i) q.bytes[i] = 0;
+  return q;
+}
+
+template <class Products>
+inline void put_code_query(const Products& rows, const CodeForm& form, const float* folded, const CodeQueries& q,
+                           int64_t i) {
+  float largest = 0.0f;
+  double lost = 0.0, rest_sum = 0.0;
+  for (int64_t j = 0; j < rows.d; ++j) {
+    const float size = __builtin_fabsf(folded[j]);
+    largest = size > largest ? size : largest;
+  }
+  const float values = static_cast<float>(rows.largest), most = byte_limit(rows.largest);
+  const float rounded = rounding_of(rows.d) * (form.sizes + 1e-30f);
+  const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge;
+  const float unit = finite && largest > 1e-30f ? largest / most : 1e-30f, inverse = 1.0f / unit;
+  for (int64_t j = 0; finite && j < rows.d; ++j) {
+    const float scaled = __builtin_rintf(folded[j] * inverse);
+    const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
+    const double rest = static_cast<double>(folded[j]) - static_cast<double>(byte) * static_cast<double>(unit);
+    q.bytes[i * q.stride + rows.place(j)] = static_cast<int8_t>(byte);
+    lost += rest * rest;
+    rest_sum += rest;
+  }
+  // Values lie around values / 2: that much of what the bytes leave out is known.
+  const float length = values / 2 * __builtin_sqrtf(static_cast<float>(rows.d));
+  const float error = (static_cast<float>(__builtin_sqrt(lost)) + unit * 1e-4f) * length + form.off;
+  q.unit[i] = unit;
+  q.constant[i] = form.constant + static_cast<float>(rest_sum) * values / 2;
+  q.error[i] = finite ? kMargin * (error + rounded) : __builtin_inff();
+  q.extra[i] = form.extra;
+  q.extra_error[i] = kMargin * rounding_of(rows.d) * form.extra_sizes;
+}
+
+inline void put_centroids(const Scan& scan, int64_t query, const Coarse& coarse, const CodeQueries& q, int64_t i) {
+  q.slack[i] = 0.0f;
+  for (int64_t c = 0; c < coarse.count; ++c) {
+    float sizes;
+    q.base[c * kManyQueries + i] = product_and_sizes(scan, query, coarse.centroids + c * scan.queries.stride, sizes);
+    const float slack = sizes < kLarge ? kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
+    q.slack[i] = slack > q.slack[i] ? slack : q.slack[i];
+  }
+}
+
+// Which rows may score better than `floor`.
+EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, int64_t i, const int32_t* sums,
+                                float floor) {
+  uint32_t wanted = 0;
+  for (int r = 0; r < kCodeBlock; r += 16) {
+    const f32x16 factor = load(block.factor + r), addend = load(block.addend + r);
+    f32x16 most = mul(muladd(to_f32(load_i32(sums + r)), splat(q.unit[i]), splat(q.constant[i])), factor);
+    most = muladd(abs(factor), splat(q.error[i]), most);
+    most = muladd(addend, splat(q.extra[i]), muladd(abs(addend), splat(q.extra_error[i]), most));
+    most = add(most, add(splat(q.slack[i]), gather(q.base + i, load_i32(block.base + r))));
+    wanted |= (~mask_bits(less(most, splat(floor))) & 0xffffu) << r;  // so that NaN is looked at
+  }
+  return block.count < 32 ? wanted & ((1u << block.count) - 1u) : wanted;
+}
+
+// The next rows that may be returned. Those of which `read` bytes would reach beyond the codes go to `copies`.
+inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
+                          int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
+  for (block.count = 0; row < end && block.count < kCodeBlock; ++row) {
+    if (scan.mask && !scan.mask[row]) continue;
+    const int n = block.count++;
+    block.ids[n] = row;
+    block.base[n] = coarse.count ? static_cast<int32_t>(coarse.of(row) * kManyQueries) : 0;
+    block.rows[n] = codes.data + row * codes.stride;
+    if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
+    __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
+    block.rows[n] = copies + n * read;
+  }
+  for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0];
+  return row;
+}
+
+// The query's bytes lie as a tile meets their codes: of kBytes bytes of codes first the lowest `bits` of each, then the
+// next ones.
+struct PackedProducts : PackedCodes {
+  EMB_OP int64_t bytes() const { return (d * bits + 7) / 8; }
+  EMB_OP int64_t loads() const { return (bytes() + kBytes - 1) / kBytes; }
+  EMB_OP int64_t read() const { return loads() * kBytes; }
+  EMB_OP int64_t query_stride() const { return loads() * kBytes * (8 / bits); }
+  EMB_OP int64_t place(int64_t j) const {
+    const int parts = 8 / bits;
+    const int64_t byte = j / parts, part = msb ? parts - 1 - j % parts : j % parts;
+    return (byte / kBytes * parts + part) * kBytes + byte % kBytes;
+  }
+  template <int BITS, bool TABLE>
+  EMB_OP void add_up(const CodeBlock32& block, const int8_t* query, int32_t* sums) const {
+    const CodeTable values = load_code_table(TABLE ? table : nullptr);
+    for (int r = 0; r < block.count; r += kCodeTile)
+      code_products<BITS, TABLE>(block.rows + r, loads(), query, values, sums + r);
+  }
+  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
+    switch (table ? -bits : bits) {
+      case 8:
+        return add_up<8, false>(block, query, out);
+      case 4:
+        return add_up<4, false>(block, query, out);
+      case 1:
+        return add_up<1, false>(block, query, out);
+      case -4:
+        return add_up<4, true>(block, query, out);
+      default:
+        return add_up<2, true>(block, query, out);
+    }
+  }
+};
+
+template <class Products, class Form, class Terms, class Values>
+EMB_OP void scan_codes_few(const Codes& codes, const Products& rows, const Coarse& coarse, const Scan& scan,
+                           Range range, Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
+                           const Values& values_of) {
+  Room room = {scratch};
+  const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
+  uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
+  float *values = room.take<float>(stride), *folded = room.take<float>(stride);
+  const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
+  for (int64_t i = 0; i < count; ++i) {
+    const float* x = scan.queries.data + (queries.begin + i) * stride;
+    put_code_query(rows, form_of(x, folded), folded, q, i);
+    put_centroids(scan, queries.begin + i, coarse, q, i);
+  }
+  CodeBlock32 block = {};
+  for (int64_t row = range.begin; row < range.end;) {
+    row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
+    for (int n = 0; n < block.count; ++n) {
+      terms_of(block.ids[n], block.factor[n], block.addend[n]);
+      const bool finite = __builtin_fabsf(block.factor[n]) < kLarge && __builtin_fabsf(block.addend[n]) < kLarge;
+      if (!finite) block.factor[n] = __builtin_nanf("");  // no bound
+    }
+    for (int64_t i = 0; i < count && block.count; ++i) {
+      TopK& best = scan.best[queries.begin + i];
+      int32_t sums[kCodeBlock] = {};
+      rows.sums(block, q.bytes + i * q.stride, sums);
+      for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
+        const int64_t id = block.ids[__builtin_ctz(wanted)];
+        keep(best, dot16(scan.queries.data + (queries.begin + i) * stride, values_of(id, values), stride), id);
+      }
+    }
+  }
+}
+
+#endif
+
+// form_of(x, folded) fills d floats and gives the form of query x; terms_of(row, factor, addend) sets a row's own;
+// values_of(row, buffer) gives the row as scan_rows wants it. `scratch`: code_scan_scratch.
+template <class Form, class Terms, class Values>
+EMB_OP void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
+                       Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
+                       const Values& values_of) {
+#if EMB_CODE_PRODUCTS
+  const bool few = queries.end - queries.begin < kManyQueries,
+             multiply = rows.bits == 8 || rows.bits == 4 || rows.bits == 2 || rows.bits == 1;
+  if (few && multiply && scan.metric == Metric::ip)
+    return scan_codes_few(codes, PackedProducts{rows}, coarse, scan, range, queries, scratch, form_of, terms_of,
+                          values_of);
+#else
+  (void)codes, (void)rows, (void)coarse, (void)form_of, (void)terms_of;
+#endif
+  scan_rows(scan, range, queries, scratch, values_of);
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,330 @@
+// A scan of many queries. Products of a block of rows with 16 queries at a time (a vector has a lane for each) estimate
+// the scores; only those that a bound of the estimate's error cannot exclude are computed as the contract wants them.
+// So the results are those of scan_few. Estimates are sums of bytes where the level multiplies those four at a time,
+// else of float32 in whatever order and fused.
+#pragma once
+#include "scan.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
+constexpr float kUlp = 6e-8f;
+constexpr float kLarge = 1e15f;  // beyond this the float32 score may overflow on its way: all bounds are infinite
+constexpr float kLeastSquare = 1e-30f, kMostSquare = 1e30f;  // float32 bounds nothing beyond these
+
+EMB_OP bool bounded(float square) { return square > kLeastSquare && square < kMostSquare; }
+
+// How much of |x| |y| a float32 sum of products over d dimensions can err, whatever its order, and its neighbours.
+EMB_OP float rounding_of(int64_t d) { return (static_cast<float>(padded16(d) * 17 / 16) + 64.0f) * kUlp; }
+
+// Cuts the task's memory into arrays.
+struct Room {
+  float* next;
+  template <class T>
+  EMB_OP T* take(int64_t count) {
+    T* p = reinterpret_cast<T*>(next);
+    next += padded16((count * static_cast<int64_t>(sizeof(T)) + 3) / 4);
+    return p;
+  }
+};
+
+// A score, in the unit of `least`, is below estimate * factor + error * size + length * lost + add. Factor, size, lost
+// and add are of the row, error and length of the query.
+struct RowBounds {
+  float factor[kManyRows], size[kManyRows], lost[kManyRows], add[kManyRows];
+};
+struct QueryBounds {
+  float *error, *length, *scale, *shift;
+};
+
+inline QueryBounds query_bounds(int64_t count, Room& room) {
+  return {room.take<float>(count), room.take<float>(count), room.take<float>(count), room.take<float>(count)};
+}
+
+// What a bound has to reach for a score above `floor`. The least float32 keeps out what is equal where nothing is
+// rounded: the scores of a query of zeros.
+EMB_OP f32x16 least_bound(const QueryBounds& q, int64_t i, f32x16 floor) {
+  const f32x16 scaled = mul(floor, load(q.scale + i));
+  return add(sub(add(scaled, load(q.shift + i)), mul(abs(scaled), splat(8.0f * kUlp))), splat(1e-45f));
+}
+
+EMB_OP bool all_zero(const float* x, int64_t n) {
+  for (int64_t j = 0; j < n; ++j)
+    if (x[j] != 0.0f) return false;
+  return true;
+}
+
+// Of |x - q|^2 = |x|^2 + |q|^2 - 2 x.q, how much the squares can err.
+EMB_OP float square_rounding(int64_t d) { return 4.0f * rounding_of(d); }
+
+// The bounds of a query; `lost`: the length of what its estimate leaves out.
+inline void bound_query(const Scan& s, int64_t query, float lost, const QueryBounds& q, int64_t i) {
+  const float square = s.queries.square[query], norm = s.queries.norm[query];
+  q.error[i] = bounded(square) ? kMargin * (lost + rounding_of(s.queries.d) * norm) : __builtin_inff();
+  if (square == 0.0f && all_zero(s.queries.data + query * s.queries.stride, s.queries.d)) q.error[i] = 0.0f;
+  q.length[i] = kMargin * norm;
+  q.scale[i] = s.metric == Metric::cosine ? norm : 1.0f;
+  q.shift[i] = s.metric == Metric::l2 ? square * (1.0f - square_rounding(s.queries.d)) : 0.0f;
+}
+
+// Estimates of the products with a row are `factor` times those of a tile; `lost`: the length of what they leave out.
+EMB_OP void bound_row(const Scan& s, bool zero, float square, float factor, float lost, RowBounds& b, int r) {
+  const float norm = __builtin_sqrtf(square);
+  b.factor[r] = factor;
+  b.size[r] = norm + lost;
+  b.lost[r] = lost;
+  b.add[r] = 0.0f;
+  if (!bounded(square)) {
+    b.factor[r] = b.lost[r] = 0.0f;
+    b.size[r] = zero ? 0.0f : __builtin_inff();
+    return;
+  }
+  if (s.metric == Metric::ip) return;
+  const float scale = s.metric == Metric::l2 ? 2.0f : 1.0f / norm;
+  b.factor[r] *= scale;
+  b.size[r] *= scale;
+  b.lost[r] *= scale;
+  if (s.metric == Metric::l2) b.add[r] = -square * (1.0f - square_rounding(s.queries.d));
+}
+
+// Offers `rows` rows of a block to the queries first + i, first + i + 1, ...: `lanes` of them. columns.products(r, i,
+// sums) estimates products with the rows from r on, columns.base(r, i) is added; exact(r, query) computes a score and
+// offers it.
+template <class Columns, class Exact>
+EMB_OP void offer_tile(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t i,
+                       int lanes, const Columns& columns, const Exact& exact) {
+  constexpr int R = Columns::kRows, C = Columns::kVectors;
+  float floors[16 * C], least[16 * C];
+  for (int lane = 0; lane < 16 * C; ++lane) floors[lane] = lane < lanes ? s.best[first + i + lane].floor : 0.0f;
+  for (int c = 0; c < 16 * C; c += 16) store(least + c, least_bound(q, i + c, load(floors + c)));
+  for (int r0 = 0; r0 < rows; r0 += R) {
+    f32x16 sums[R][C];
+    columns.products(r0, i, sums);
+    uint32_t wanted[R];
+    for (int r = 0; r < R; ++r) {
+      const int at = r0 + r;
+      wanted[r] = 0;
+      for (int c = 0; c < C; ++c) {
+        f32x16 most = muladd(load(q.length + i + 16 * c), splat(b.lost[at]), splat(b.add[at]));
+        most = muladd(load(q.error + i + 16 * c), splat(b.size[at]), most);
+        most = muladd(sums[r][c], splat(b.factor[at]), most);
+        if constexpr (Columns::kBase) most = add(most, columns.base(at, i + 16 * c));
+        const uint32_t below = mask_bits(less(most, load(least + 16 * c)));  // NaN is not
+        wanted[r] |= (~below & 0xffffu) << (16 * c);
+      }
+      wanted[r] &= lanes < 32 ? (1u << lanes) - 1u : ~0u;
+    }
+    for (int r = 0; r < R && r0 + r < rows; ++r)
+      for (; wanted[r]; wanted[r] &= wanted[r] - 1) {
+        const int lane = __builtin_ctz(wanted[r]);
+        exact(r0 + r, first + i + lane);
+      }
+  }
+}
+
+template <class Columns, class Exact>
+EMB_OP void offer_block(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t count,
+                        const Columns& columns, const Exact& exact) {
+  constexpr int64_t most = 16 * Columns::kVectors;
+  for (int64_t i = 0; i < count; i += most)
+    offer_tile(s, q, b, rows, first, i, static_cast<int>(count - i < most ? count - i : most), columns, exact);
+}
+
+// The product of a query with a padded row, and the sum of the magnitudes of what is added.
+EMB_OP float product_and_sizes(const Scan& s, int64_t query, const float* row, float& sizes) {
+  const float* x = s.queries.data + query * s.queries.stride;
+  f32x16 dot = splat(0.0f), size = splat(0.0f);
+  for (int64_t j = 0; j < s.queries.stride; j += 16) {
+    const f32x16 product = mul(load(x + j), load(row + j));
+    dot = add(dot, product);
+    size = add(size, abs(product));
+  }
+  sizes = reduce_add(size);
+  return reduce_add(dot);
+}
+
+// The columns of 16 queries after those of 16 others, n of them for each, a lane for each query; zeros where there are
+// no more.
+template <class T>
+EMB_OP T* column(T* columns, int64_t i, int64_t n) {
+  return columns + i / 16 * 16 * n;
+}
+
+EMB_OP void to_float_column(const Scan& s, int64_t query, float* columns, int64_t i) {
+  const float* x = s.queries.data + query * s.queries.stride;
+  float* to = column(columns, i, s.queries.d) + i % 16;
+  for (int64_t j = 0; j < s.queries.d; ++j) to[16 * j] = x[j];
+}
+
+#if EMB_BYTE_COLUMNS
+
+// Rows of int8 levels and queries of bytes, each times a unit.
+struct ByteColumns {
+  static constexpr int kRows = kByteRows, kVectors = kByteVectors;
+  static constexpr bool kBase = false;
+  const int8_t* levels;
+  int64_t stride, n;  // n: a multiple of 4
+  const int32_t* totals;
+  const uint8_t* columns;
+  const float* unit;
+  EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kRows][kVectors]) const {
+    byte_products<kRows, kVectors>(levels + r * stride, stride, totals + r, column(columns, i, n), 16 * n, n, sums);
+    for (int c = 0; c < kVectors; ++c) {
+      const f32x16 units = load(unit + i + 16 * c);
+      for (int k = 0; k < kRows; ++k) sums[k][c] = mul(sums[k][c], units);
+    }
+  }
+};
+
+EMB_OP void to_column(const int8_t* bytes, int64_t n, uint8_t* columns, int64_t i) {
+  uint8_t* to = column(columns, i, n) + i % 16 * 4;
+  for (int64_t j = 0; j < n; j += 4, to += 64)
+    for (int b = 0; b < 4; ++b) to[b] = static_cast<uint8_t>(bytes[j + b]) ^ 0x80;
+}
+
+// Values of a row or query as bytes times a unit, and the length of what that leaves out.
+EMB_OP float to_bytes(const float* x, int64_t stride, int8_t* out, float& unit) {
+  f32x16 most = splat(0.0f), lost = splat(0.0f);
+  for (int64_t j = 0; j < stride; j += 16) most = max(abs(load(x + j)), most);
+  const float largest = reduce_max(most);
+  unit = largest > 1e-30f ? largest / 127.0f : 1e-30f;
+  const f32x16 inverse = splat(1.0f / unit), step = splat(-unit), limit = splat(127.0f), least = splat(-127.0f);
+  for (int64_t j = 0; j < stride; j += 16) {
+    const f32x16 value = load(x + j);
+    const i32x16 level = round_to_i32(max(min(mul(value, inverse), limit), least));
+    store_i8(out + j, level);
+    const f32x16 rest = muladd(to_f32(level), step, value);
+    lost = muladd(rest, rest, lost);
+  }
+  return kMargin * __builtin_sqrtf(reduce_add(lost)) + unit * 1e-4f;
+}
+
+// Rows of float32 as bytes.
+struct ManyColumns : ByteColumns {
+  int8_t* bytes;
+  int32_t* sums;
+  uint8_t* to;
+  float* units;
+
+  static EMB_OP ManyColumns make(const Scan& s, int64_t count, Room& room) {
+    ManyColumns m;
+    m.n = s.queries.stride;
+    m.stride = (m.n + 63) / 64 * 64;
+    m.levels = m.bytes = room.take<int8_t>(kManyRows * m.stride);
+    m.totals = m.sums = room.take<int32_t>(kManyRows);
+    m.columns = m.to = room.take<uint8_t>(count * m.n);
+    m.unit = m.units = room.take<float>(count);
+    for (int64_t j = 0; j < kManyRows * m.stride; ++j) m.bytes[j] = 0;
+    for (int r = 0; r < kManyRows; ++r) m.sums[r] = 0;
+    return m;
+  }
+  EMB_OP void put_query(const Scan& s, int64_t query, const QueryBounds& q, int64_t i) const {
+    const float lost = to_bytes(s.queries.data + query * s.queries.stride, n, bytes, units[i]);
+    to_column(bytes, n, to, i);
+    bound_query(s, query, lost, q, i);
+  }
+  EMB_OP void put_row(const Scan& s, const float* x, float square, RowBounds& b, int r) const {
+    float step;
+    const float lost = to_bytes(x, n, bytes + r * stride, step);
+    sums[r] = level_sums(bytes + r * stride, n).total;
+    bound_row(s, square == 0.0f && all_zero(x, n), square, step, lost, b, r);
+  }
+};
+
+#else
+
+// Rows and queries of float32.
+struct ManyColumns {
+  static constexpr int kRows = kColumnRows, kVectors = kColumnVectors;
+  static constexpr bool kBase = false;
+  int64_t d;
+  float* columns;
+  const float** rows;
+
+  static EMB_OP ManyColumns make(const Scan& s, int64_t count, Room& room) {
+    return {s.queries.d, room.take<float>(count * s.queries.d), room.take<const float*>(kManyRows)};
+  }
+  EMB_OP void put_query(const Scan& s, int64_t query, const QueryBounds& q, int64_t i) const {
+    to_float_column(s, query, columns, i);
+    bound_query(s, query, 0.0f, q, i);
+  }
+  EMB_OP void put_row(const Scan& s, const float* x, float square, RowBounds& b, int r) const {
+    if (r == 0)
+      for (int at = 0; at < kManyRows; ++at) rows[at] = x;
+    rows[r] = x;
+    bound_row(s, square == 0.0f && all_zero(x, d), square, 1.0f, 0.0f, b, r);
+  }
+  EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kRows][kVectors]) const {
+    const float* at = column(columns, i, d);
+    for (int k = 0; k < kRows; ++k)
+      for (int c = 0; c < kVectors; ++c) sums[k][c] = splat(0.0f);
+    for (int64_t j = 0; j < d; ++j, at += 16) {
+      f32x16 y[kVectors];
+      for (int c = 0; c < kVectors; ++c) y[c] = load(at + 16 * c * d);
+      for (int k = 0; k < kRows; ++k) {
+        const f32x16 x = splat(rows[r + k][j]);
+        for (int c = 0; c < kVectors; ++c) sums[k][c] = muladd(x, y[c], sums[k][c]);
+      }
+    }
+  }
+};
+
+#endif
+
+EMB_OP void offer_exact(const Scan& s, int64_t query, const float* row, float row_norm, int64_t id) {
+  const float* x = s.queries.data + query * s.queries.stride;
+  float sum;
+  if (s.metric == Metric::l2)
+    score_tile<true, 1, 1>(&row, x, s.queries.stride, &sum);
+  else
+    sum = dot16(x, row, s.queries.stride);
+  keep(s.best[query], finish(sum, s.metric, s.queries.norm[query], row_norm), id);
+}
+
+// scan_few for many queries. `scratch`: scan_scratch(d, queries).
+template <class Fetch>
+EMB_OP int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+  constexpr int kBlock = kManyRows / ManyColumns::kRows * ManyColumns::kRows;
+  const int64_t stride = s.queries.stride, most = many_queries(s.queries.d, queries.end - queries.begin);
+  Room room = {scratch};
+  float* values = room.take<float>(kManyRows * stride);
+  const ManyColumns columns = ManyColumns::make(s, most, room);
+  const QueryBounds q = query_bounds(most, room);
+  RowBounds bounds = {};
+  for (int64_t first = queries.begin; first < queries.end; first += most) {
+    const int64_t count = queries.end - first < most ? queries.end - first : most;
+    for (int64_t i = 0; i < count; ++i) columns.put_query(s, first + i, q, i);
+    for (int64_t row = rows.begin; row < rows.end;) {
+      const float* x[kBlock];
+      float norms[kBlock];
+      int64_t ids[kBlock];
+      int n = 0;
+      for (; row < rows.end && n < kBlock; ++row) {
+        if (s.mask && !s.mask[row]) continue;
+        x[n] = fetch(row, values + n * stride);
+        const float square = dot16(x[n], x[n], stride);
+        if (!(square < kMostSquare) && !row_is_finite(x[n], s.queries.d)) return row;
+        norms[n] = __builtin_sqrtf(square);
+        columns.put_row(s, x[n], square, bounds, n);
+        ids[n++] = row;
+      }
+      offer_block(s, q, bounds, n, first, count, columns,
+                  [&](int r, int64_t query) { offer_exact(s, query, x[r], norms[r], ids[r]); });
+    }
+  }
+  return kAllFinite;
+}
+
+// `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
+// elsewhere. A row that is not finite ends the scan and is returned. `scratch`: scan_scratch(d, queries) floats.
+template <class Fetch>
+EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+  return queries.end - queries.begin < kManyQueries ? scan_few(s, rows, queries, scratch, fetch)
+                                                    : scan_many(s, rows, queries, scratch, fetch);
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec

@@ -1,0 +1,172 @@
+"""Scans that estimate scores first leave nothing out: many rows, ties, numbers at the ends of float32."""
+
+import numpy as np
+import pytest
+
+from embcodec import _native, kernels
+from embcodec.reference import REGISTRY
+
+N, D, K = 1500, 70, 10  # many blocks of rows, a last one that is not full, codes that end within a byte
+
+
+def rows(rng):
+    x = rng.standard_normal((N, D)).astype(np.float32)
+    x[N // 2 :] = x[: N // 2]  # ties, which the lower row must win
+    x[7] = 0
+    return x
+
+
+def flat(rng):
+    return "flat_topk", {"x": rows(rng)}
+
+
+def scalar(bits):
+    def inputs(rng):
+        x = rows(rng)
+        lo = x.min(axis=0)
+        step = (x.max(axis=0) - lo) / np.float32(2**bits - 1)
+        return "sq_topk", {
+            "codes": kernels.sq_encode(x, lo, step, bits),
+            "lo": lo,
+            "step": step,
+            "bits": bits,
+        }
+
+    return inputs
+
+
+def row_scalar(bits):
+    def inputs(rng):
+        codes, scale, offset = kernels.rowsq_encode(rows(rng), bits)
+        return "rowsq_topk", {"codes": codes, "scale": scale, "offset": offset, "bits": bits}
+
+    return inputs
+
+
+def levels(bits):
+    def inputs(rng):
+        table = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
+        step = rng.uniform(0.5, 2, D).astype(np.float32)
+        return "levels_topk", {
+            "codes": kernels.levels_encode(rows(rng), table, step),
+            "levels": table,
+            "step": step,
+            "factor": rng.uniform(-1, 2, N).astype(np.float32),
+            "centroids": rng.standard_normal((3, D)).astype(np.float32),
+            "centroid": rng.integers(0, 3, N).astype(np.int32),
+            "shift": rng.standard_normal(N).astype(np.float32),
+            "direction": rng.standard_normal(D).astype(np.float32),
+        }
+
+    return inputs
+
+
+def bits(order):
+    def inputs(rng):
+        low, high = np.sort(rng.standard_normal((2, D)).astype(np.float32), axis=0)
+        codes = kernels.bits_encode(rows(rng), np.zeros(D, np.float32), order=order)
+        return "bits_topk", {"codes": codes, "low": low, "high": high, "order": order}
+
+    return inputs
+
+
+def sparse(rng):
+    indices, values = kernels.topk_encode(rows(rng), 9)
+    return "sparse_topk", {"indices": indices, "values": values}
+
+
+def product(bits, m):
+    """Enough rows for lookup tables of bytes."""
+
+    def inputs(rng):
+        codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
+        codes = rng.integers(0, 256, (4200, m * bits // 8)).astype(np.uint8)
+        codes[2100:] = codes[:2100]
+        return "pq_topk", {"codes": codes, "codebooks": codebooks}
+
+    return inputs
+
+
+CASES = {
+    "pq8": product(8, 7),
+    "pq4": product(4, 14),
+    "flat": flat,
+    "sq8": scalar(8),
+    "sq6": scalar(6),
+    "sq4": scalar(4),
+    "rowsq8": row_scalar(8),
+    "rowsq4": row_scalar(4),
+    **{f"levels{n}": levels(n) for n in (1, 2, 3, 4, 8)},
+    "bits-msb": bits("msb"),
+    "bits-lsb": bits("lsb"),
+    "sparse": sparse,
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    return CASES[request.param](np.random.default_rng(5))
+
+
+def rows_of(case):
+    return len(next(iter(case[1].values())))
+
+
+def queries_of(count, kernel, inputs):
+    queries = np.random.default_rng(6).standard_normal((count, D)).astype(np.float32)
+    queries[1] = 0
+    if kernel == "flat_topk":
+        queries[2] = inputs["x"][3]
+    return queries
+
+
+def check(case, queries, **options):
+    kernel, inputs = case
+    got = getattr(kernels, kernel)(**inputs, queries=queries, k=K, threads=2, **options)
+    options.pop("isa")
+    want = REGISTRY[kernel].reference(**inputs, queries=queries, k=K, **options)
+    np.testing.assert_array_equal(got[1], want[1])
+    assert got[0].tobytes() == want[0].tobytes()
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("count", [3, 15, 45])
+class TestExact:
+    @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+    def test_metrics(self, case, isa, count, metric):
+        check(case, queries_of(count, *case), metric=metric, isa=isa)
+
+    def test_mask(self, case, isa, count):
+        mask = np.random.default_rng(8).random(rows_of(case)) < 0.1
+        mask[:64] = False  # blocks with no row
+        check(case, queries_of(count, *case), mask=mask, isa=isa)
+
+    @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
+    def test_scale(self, case, isa, count, scale):
+        queries = queries_of(count, *case) * np.float32(scale)
+        check(case, queries.clip(-3e38, 3e38), isa=isa)
+
+    def test_one_large_component(self, case, isa, count):
+        queries = queries_of(count, *case)
+        queries[::2, 3] = 1e20
+        check(case, queries, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("count", [3, 45])
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_rows_of_any_scale(isa, count, scale, metric):
+    name, inputs = flat(np.random.default_rng(5))
+    x = inputs["x"].copy()
+    x[::3] *= np.float32(scale) / 10
+    check((name, {"x": x}), queries_of(count, name, inputs), metric=metric, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_many_queries_refuse_a_row(isa, bad):
+    x = rows(np.random.default_rng(5))
+    x[900, D - 1] = bad
+    with pytest.raises(ValueError, match="flat_topk: x has a non-finite value in row 900"):
+        kernels.flat_topk(x, np.ones((45, D), np.float32), K, isa=isa)
