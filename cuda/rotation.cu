@@ -1,5 +1,7 @@
-// Randomised Hadamard rotation: a block a row, three stages of butterflies for each pass over it.
+// Randomised Hadamard rotation: a block a row, three stages of butterflies for each pass over it. What is rotated goes
+// to memory as floats, or at once as codes.
 #include "../cpp/row/rotation.h"
+#include "../cpp/row/scalar.h"
 #include "rows.cuh"
 
 namespace embcodec {
@@ -46,18 +48,55 @@ __device__ inline void paley_step(float* y, int64_t block) {
   }
 }
 
-template <int M>
-__global__ void rotate_rows(Rows x, Rotation p, float* out, bool shared, Call call) {
+// The rotated value of dimension j, where y holds what the butterflies left.
+__device__ inline float rotated(const float* y, const Rotation& p, int64_t j) {
+  const float v = y[j] * p.scale;
+  return p.inverse ? v * p.signs[j] : v;
+}
+
+struct FloatsOut {
+  float* out;
+  __device__ bool operator()(const float* y, const Rotation& p, int64_t row) const {
+    for (int64_t j = threadIdx.x; j < p.size; j += blockDim.x) out[row * p.size + j] = rotated(y, p, j);
+    return true;
+  }
+};
+
+// Whether all that was rotated is finite.
+struct SqCodesOut {
+  SqParams sq;
+  CodesOut out;
+  __device__ bool operator()(const float* y, const Rotation& p, int64_t row) const {
+    bool finite = true;
+    for (int64_t j = 8 * static_cast<int64_t>(threadIdx.x); j < p.size; j += 8 * static_cast<int64_t>(blockDim.x)) {
+      const Place at = {row, j, static_cast<int>(p.size - j < 8 ? p.size - j : 8)};
+      float values[8];
+      EMB_UNROLL for (int i = 0; i < 8; ++i) {
+        values[i] = i < at.count ? rotated(y, p, j + i) : 0.0f;
+        finite &= values[i] - values[i] == 0.0f;
+      }
+      const float top = static_cast<float>((1 << sq.bits) - 1);
+      const uint64_t word = pack8(values, at, sq.bits, [&](float value, int64_t, int64_t dimension) {
+        return sq_code(value, sq.lo[dimension], inverse_step(sq.step[dimension]), top);
+      });
+      store_word(out.data + row * out.stride + j / 8 * sq.bits, word, (at.count * sq.bits + 7) / 8);
+    }
+    return finite;
+  }
+};
+
+// rows: memory for all rotated rows, null where shared memory has room for one.
+template <int M, class Write>
+__global__ void rotate_rows(Rows x, Rotation p, float* rows, Write write, Call call) {
   EMB_DYN_SHARED(float, memory);
   const int64_t row = blockIdx.x;
-  float* y = shared ? memory : out + row * p.size;
+  float* y = rows ? rows + row * p.size : memory;
   bool finite = true;
   for (int64_t j = threadIdx.x; j < p.size; j += blockDim.x) {
     const float v = j < x.d ? element(x, row, j) : 0.0f;
     finite &= v - v == 0.0f;
     y[j] = p.inverse ? v : v * p.signs[j];
   }
-  if (!finite) refuse(call, row);
   const int64_t block = p.size / M;
   int64_t stride = 1;
   for (; 8 * stride <= block; stride *= 8) {
@@ -70,30 +109,34 @@ __global__ void rotate_rows(Rows x, Rotation p, float* out, bool shared, Call ca
   __syncthreads();
   if (M > 1) paley_step<M>(y, block);
   __syncthreads();
-  for (int64_t j = threadIdx.x; j < p.size; j += blockDim.x) {
-    const float v = y[j] * p.scale;
-    out[row * p.size + j] = p.inverse ? v * p.signs[j] : v;
-  }
+  finite &= write(y, p, row);
+  if (!finite) refuse(call, row);
 }
 
-template <int M>
-void launch_rotation(const Rows& x, const Rotation& p, float* out, const Call& call) {
-  const bool shared = p.size <= kSharedFloats;
-  const size_t bytes = shared ? static_cast<size_t>(p.size) * 4 : 0;
-  EMB_LAUNCH((rotate_rows<M>), blocks_for(x.n, 1), p.size >= 8 * kBlock ? kBlock : kBlock / 2, bytes, call.stream, x, p,
-             out, shared, call);
+template <class Write>
+int64_t launch_rotation(const Rows& x, const Rotation& p, float* rows, const Write& write, const Call& call) {
+  const unsigned blocks = blocks_for(x.n, 1), threads = p.size >= 8 * kBlock ? kBlock : kBlock / 2;
+  const size_t bytes = rows ? 0 : static_cast<size_t>(p.size) * 4;
+  const int m = paley_order(p.size);
+  if (m == 1) EMB_LAUNCH((rotate_rows<1, Write>), blocks, threads, bytes, call.stream, x, p, rows, write, call);
+  if (m == 12) EMB_LAUNCH((rotate_rows<12, Write>), blocks, threads, bytes, call.stream, x, p, rows, write, call);
+  if (m == 20) EMB_LAUNCH((rotate_rows<20, Write>), blocks, threads, bytes, call.stream, x, p, rows, write, call);
   check(cudaGetLastError());
+  return 0;
 }
 
 }  // namespace
 
 int64_t hadamard_rotate(const Rows& x, const Rotation& p, float* out, const Call& call) {
   if (x.n == 0) return 0;
-  const int m = paley_order(p.size);
-  if (m == 1) launch_rotation<1>(x, p, out, call);
-  if (m == 12) launch_rotation<12>(x, p, out, call);
-  if (m == 20) launch_rotation<20>(x, p, out, call);
-  return 0;
+  return launch_rotation(x, p, p.size > kSharedFloats ? out : nullptr, FloatsOut{out}, call);
+}
+
+int64_t hadamard_sq_encode(const Rows& x, const Rotation& p, const SqParams& sq, CodesOut out, const Call& call) {
+  if (x.n == 0) return 0;
+  const bool shared = p.size <= kSharedFloats;
+  if (!shared && !call.scratch) return 4 * x.n * p.size;
+  return launch_rotation(x, p, shared ? nullptr : reinterpret_cast<float*>(call.scratch), SqCodesOut{sq, out}, call);
 }
 
 }  // namespace cuda

@@ -1,5 +1,6 @@
 // The k-th largest of different 64-bit keys, found by all threads of a block.
 #pragma once
+#include "../cpp/core.h"
 #include "port.cuh"
 
 namespace embcodec {

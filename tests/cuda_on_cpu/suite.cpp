@@ -131,10 +131,15 @@ void rotation_family(const Case& c) {
   for (const int64_t m : {1, 12, 20}) {
     int64_t size = m;
     while (size < c.d) size *= 2;
-    const Exact<float> signs(size), y(c.n * size);
+    const Exact<float> signs(size), y(c.n * size), lo = floats(size, -1, 0), step = floats(size, 0.01f, 0.1f);
+    const Exact<uint8_t> codes(c.n * size);
     for (int64_t i = 0; i < size; ++i) signs[i] = i % 3 ? 1.0f : -1.0f;
     run([&](const Call& call) {
       return cuda::hadamard_rotate(c.rows(), {signs.get(), size, 0.1f, false}, y.get(), call);
+    });
+    run([&](const Call& call) {
+      return cuda::hadamard_sq_encode(c.rows(), {signs.get(), size, 0.1f, false},
+                                      {lo.get(), step.get(), nullptr, size, 8}, {codes.get(), size}, call);
     });
   }
 }

@@ -6,10 +6,13 @@ import copy
 from typing import Any
 
 from embcodec._backends.arrays import CUPY, TORCH, adopted, library_of
+from embcodec.kernels import hadamard_sq_encode
 from embcodec.kernels._checks import beside
 
 from .base import Stage
 from .chain import Chain
+from .rotation import HR
+from .scalar import SQ
 
 HOST = ("uint8",)  # dtypes of tensors that stay on the host, where they steer what is done
 
@@ -48,6 +51,18 @@ def chain_beside(chain: Chain, like: Any) -> Chain:
     moved.coder = _beside(chain.coder, like)
     CUPY.xp.cuda.get_current_stream().synchronize()  # this once: calls on other streams will use them
     return moved
+
+
+def encode(chain: Chain, x: Any, out: Any) -> None:
+    """A block of rows to their codes; a rotation is quantized as it is computed."""
+    *before, last = chain.transforms or (None,)
+    if isinstance(last, HR) and isinstance(chain.coder, SQ):
+        for stage in before:
+            x = stage.forward(x)
+        sq = chain.coder
+        hadamard_sq_encode(x, last.signs, sq.lo, sq.step, sq.bits, out=out)
+    else:
+        chain.coder.encode(chain.forward(x), out)
 
 
 def _beside(stage: Stage, like: Any) -> Any:

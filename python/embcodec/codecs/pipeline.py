@@ -15,6 +15,7 @@ from . import container
 from .base import NotFittedError
 from .chain import Chain
 from .device import as_cupy, as_given, chain_beside
+from .device import encode as encode_block
 from .estimator import Estimator
 from .rows import (
     F32,
@@ -204,7 +205,7 @@ class Codec(Estimator):
         codes = np.empty_like(x, np.uint8, shape=(len(x), self.code_size))
         for rows in blocks(len(x), self._row_bytes // _DEVICE_BLOCKS):
             part = x[rows]
-            chain.coder.encode(chain.forward(to_float32(part)) if chain.transforms else part, codes[rows])
+            encode_block(chain, to_float32(part) if chain.transforms else part, codes[rows])
         return as_given(codes, X)
 
     def _decode_on_device(self, codes: Any) -> Any:
