@@ -13,10 +13,12 @@ Pq pq_of(const Array& codebooks, int64_t d) {
 }  // namespace
 
 void register_pq(py::module_& m) {
-  m.def("pq_fit",
-        [](Array x, int dtype, int64_t m, int bits, int iterations, uint64_t seed, Array codebooks, Where where) {
-          return pq_fit(rows_of(x, dtype), m, bits, iterations, seed, pointer<float>(codebooks), call_of(where));
-        });
+  m.def(
+      "pq_fit",
+      [](Array x, int dtype, int64_t m, int bits, int iterations, uint64_t seed, Array codebooks, Where where) {
+        return pq_fit(rows_of(x, dtype), m, bits, iterations, seed, pointer<float>(codebooks), call_of(where));
+      },
+      py::call_guard<py::gil_scoped_release>());  // it waits
   m.def("pq_encode", [](Array x, int dtype, Array codebooks, Array codes, Where where) {
     return pq_encode(rows_of(x, dtype), pq_of(codebooks, columns(x)), codes_out(codes), call_of(where));
   });
