@@ -132,7 +132,9 @@ def call(function, inputs, out=None):
     outs = tuple(map(device, out)) if isinstance(out, tuple) else device(out)
     result = function(**{name: device(value) for name, value in inputs.items()}, out=outs)
     _backends.cuda.raise_refused()
-    if out is not None:  # the very arrays that came
+    if isinstance(out, tuple):  # the very arrays that came, and what else there is
+        return (*out, *result[len(out) :])
+    if out is not None:
         return out
     host = tuple(
         r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,))
