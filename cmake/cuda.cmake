@@ -28,11 +28,12 @@ if(build_cuda)
   set_target_properties(embcodec_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
                                                  CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
   # --fmad=false: as -ffp-contract=off for the CPU. Registers that do not suffice are a warning of ptxas.
-  target_compile_options(embcodec_cuda PRIVATE --fmad=false --expt-relaxed-constexpr -Xfatbin=-compress-all
-                                               -Xptxas=-warn-spills -Xcompiler=-Wall,-Wextra)
+  set(cuda_flags --fmad=false --expt-relaxed-constexpr -Xfatbin=-compress-all -Xptxas=-warn-spills
+                 -Xcompiler=-Wall,-Wextra)
   if(EMBCODEC_WERROR)
-    target_compile_options(embcodec_cuda PRIVATE -Werror=all-warnings -Xptxas=-Werror -Xcompiler=-Werror)
+    list(APPEND cuda_flags -Werror=all-warnings -Xptxas=-Werror -Xcompiler=-Werror)
   endif()
+  target_compile_options(embcodec_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
   embcodec_cuda_module(_cuda embcodec_cuda)
   set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
   if(EMBCODEC_IN_TREE)
