@@ -14,7 +14,7 @@ from embcodec.reference import REGISTRY, outputs
 
 LEVELS = _native.available_levels() + emulated.DEVICES
 DIMS = (1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 384, 769)
-DEVICE_DIMS = (1, 7, 16, 33, 65, 384)  # fewer: a fibre for every thread takes its time
+DEVICE_DIMS = (1, 8, 17, 33, 130)  # fewer: a fibre for every thread takes its time
 ROWS = (0, 1, 3, 65)
 BORDER = 64
 
