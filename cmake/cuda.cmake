@@ -7,11 +7,14 @@ file(GLOB cuda_bindings CONFIGURE_DEPENDS cuda/bind/*.cpp)
 function(embcodec_cuda_module target kernels)
   pybind11_add_module(${target} MODULE NO_EXTRAS ${cuda_bindings})
   target_link_libraries(${target} PRIVATE ${kernels} embcodec_flags)
+  target_compile_options(${target} PRIVATE -O2)  # bindings: nothing to gain from -O3
   target_link_options(${target} PRIVATE LINKER:--exclude-libs,ALL)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME _cuda)
 endfunction()
 
-if(EMBCODEC_CUDA STREQUAL "AUTO")
+if(EMBCODEC_CUDA_ON_CPU)
+  set(build_cuda OFF)  # its sources are C++ then
+elseif(EMBCODEC_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
   set(build_cuda ${CMAKE_CUDA_COMPILER})
