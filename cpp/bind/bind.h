@@ -25,6 +25,7 @@ using I32 = py::array_t<int32_t, py::array::c_style>;
 using I64 = py::array_t<int64_t, py::array::c_style>;
 using Mask = std::optional<U8>;
 using MaybeF32 = std::optional<F32>;
+using MaybeArray = std::optional<py::array>;
 using MaybeI32 = std::optional<I32>;
 
 inline Rows rows_of(const py::array& x, int dtype) {
@@ -48,6 +49,12 @@ inline std::vector<float> padded_rows(const MaybeF32& rows, int64_t d) {
   std::vector<float> values(static_cast<size_t>(n * stride));
   for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
   return values;
+}
+
+inline Column column_of(const MaybeArray& a) {
+  if (!a) return {Column::f32, nullptr, 0};
+  const Column::Kind kind = a->itemsize() == 1 ? Column::i8 : a->itemsize() == 2 ? Column::f16 : Column::f32;
+  return {kind, static_cast<const char*>(a->data()), a->strides(0)};
 }
 
 inline Coarse coarse_of(const std::vector<float>& padded, int64_t d, const MaybeI32& centroid) {

@@ -36,14 +36,13 @@ void levels_decode(const py::array& codes, const F32& levels, const F32& step, F
 }
 
 void levels_topk(const py::array& codes, const F32& levels, const F32& step, const F32& queries, int k, int metric,
-                 const Mask& mask, const MaybeF32& factor, const MaybeF32& centroids, const MaybeI32& centroid,
-                 const MaybeF32& shift, const MaybeF32& direction, F32 scores, I64 ids, int threads, int isa) {
+                 const Mask& mask, const MaybeArray& factor, const MaybeF32& centroids, const MaybeI32& centroid,
+                 const MaybeArray& shift, const MaybeF32& direction, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
   const std::vector<float> padded = padded_rows(centroids, params.d), along = padded_rows(direction, params.d);
-  const RowExtras extras = {factor ? factor->data() : nullptr, coarse_of(padded, params.d, centroid),
-                            shift ? shift->data() : nullptr, along.data()};
+  const RowExtras extras = {column_of(factor), coarse_of(padded, params.d, centroid), column_of(shift), along.data()};
   topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
             code_scan_scratch(params.d, queries.shape(0), extras.coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {

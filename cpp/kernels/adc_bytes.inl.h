@@ -86,9 +86,32 @@ EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, 
   return row;
 }
 
+// Offers a block's rows to the Q queries from `first` on, whose tables lie `size` floats apart.
+template <int BITS, int Q>
+EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block, const uint8_t* planes,
+                         const ByteTable* query, const float* tables) {
+  const int64_t size = p.m * p.ksub;
+  uint16_t least[Q];
+  uint64_t wanted[Q], there[Q];
+  for (int q = 0; q < Q; ++q) {
+    const uint32_t sum = least_sum(query[q], scan.best[first + q].floor);
+    least[q] = static_cast<uint16_t>(sum);
+    there[q] = sum > 65535 ? 0 : block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+  }
+  rows_reaching<BITS, Q>(planes, (p.m * BITS + 7) / 8, query[0].bytes, size + p.ksub, least, wanted);
+  for (int q = 0; q < Q; ++q)
+    for (wanted[q] &= there[q]; wanted[q]; wanted[q] &= wanted[q] - 1) {
+      const int r = __builtin_ctzll(wanted[q]);
+      float sum;
+      lookup<BITS, 1>(tables + q * size, block.rows + r, p.m, &sum);
+      keep(scan.best[first + q], finish(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
+    }
+}
+
 template <int BITS>
 EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
                              const float* tables, uint8_t* memory) {
+  constexpr int Q = 4;  // share the codes that are loaded and cut
   const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8, padded = (bytes + 15) / 16 * 16;
   uint8_t *planes = memory, *copies = planes + kPlaneRows * padded, *entries = copies + kPlaneRows * padded;
   ByteTable query[kTableQueries];
@@ -98,19 +121,11 @@ EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, 
   PlaneBlock block = {};
   for (int64_t row = rows.begin; row < rows.end;) {
     row = next_planes(codes, bytes, scan, row, rows.end, copies, planes, block);
-    const uint64_t there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
-    for (int i = 0; i < count; ++i) {
-      TopK& best = scan.best[first + i];
-      const uint32_t least = least_sum(query[i], best.floor);
-      if (least > 65535) continue;
-      uint64_t wanted = there & rows_reaching<BITS>(planes, bytes, query[i].bytes, static_cast<uint16_t>(least));
-      for (; wanted; wanted &= wanted - 1) {
-        const int r = __builtin_ctzll(wanted);
-        float sum;
-        lookup<BITS, 1>(tables + i * size, block.rows + r, p.m, &sum);
-        keep(best, finish(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
-      }
-    }
+    if (!block.count) break;
+    int i = 0;
+    for (; i + Q <= count; i += Q)
+      offer_planes<BITS, Q>(p, scan, first + i, block, planes, query + i, tables + i * size);
+    for (; i < count; ++i) offer_planes<BITS, 1>(p, scan, first + i, block, planes, query + i, tables + i * size);
   }
 }
 

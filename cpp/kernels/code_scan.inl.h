@@ -124,6 +124,9 @@ inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const
     block.ids[n] = row;
     block.base[n] = coarse.count ? static_cast<int32_t>(coarse.of(row) * kManyQueries) : 0;
     block.rows[n] = codes.data + row * codes.stride;
+    for (int64_t b = 0; b < bytes;
+         b += 64)  // the next but one block's: a tile reads rows at once, which hides the order
+      __builtin_prefetch(block.rows[n] + 2 * kCodeBlock * codes.stride + b);
     if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
     __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
     block.rows[n] = copies + n * read;

@@ -137,7 +137,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
   const auto form_of = [&](const float* x, float* folded) {
     CodeForm form = {};
     for (int64_t j = 0; j < p.d; ++j) {
-      const float scaled = x[j] * p.step[j], along = e.shift ? x[j] * e.direction[j] : 0.0f;
+      const float scaled = x[j] * p.step[j], along = e.shift.data ? x[j] * e.direction[j] : 0.0f;
       folded[j] = scaled * bytes.unit;
       form.constant += scaled * bytes.low;
       form.sizes += 2.0f * __builtin_fabsf(scaled) * most;
@@ -149,8 +149,8 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     return form;
   };
   const auto terms_of = [&](int64_t row, float& factor, float& addend) {
-    factor = e.factor ? e.factor[row] : 1.0f;
-    addend = e.shift ? e.shift[row] * factor : 0.0f;
+    factor = e.factor.data ? e.factor.at(row) : 1.0f;
+    addend = e.shift.data ? e.shift.at(row) * factor : 0.0f;
   };
   for_level_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;

@@ -184,9 +184,15 @@ EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64
 }
 
 EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t stride) {
-  for (int64_t j = 0; e.shift && j < stride; j += 16)
-    store(values + j, add(load(values + j), mul(splat(e.shift[row]), load(e.direction + j))));
-  for (int64_t j = 0; e.factor && j < stride; j += 16) store(values + j, mul(load(values + j), splat(e.factor[row])));
+  if (e.shift.data) {
+    const f32x16 shift = splat(e.shift.at(row));
+    for (int64_t j = 0; j < stride; j += 16)
+      store(values + j, add(load(values + j), mul(shift, load(e.direction + j))));
+  }
+  if (e.factor.data) {
+    const f32x16 factor = splat(e.factor.at(row));
+    for (int64_t j = 0; j < stride; j += 16) store(values + j, mul(load(values + j), factor));
+  }
   add_centroid(e.coarse, row, values, stride);
 }
 

@@ -2,6 +2,7 @@
 // task and returns kAllFinite, or the first row with a non-finite value (encoders), or nothing.
 #pragma once
 #include "../core.h"
+#include "../row/halves.h"
 #include "../row/trellis.h"
 
 namespace embcodec {
@@ -94,11 +95,32 @@ struct LevelsParams {
   int bits;
 };
 
+// A number of each row, where the caller has it, beside the codes perhaps: float32, float16 or int8, `stride` bytes
+// apart.
+struct Column {
+  enum Kind : int { f32, f16, i8 } kind;
+  const char* data;  // null: there is none
+  int64_t stride;
+  // A float16 that is not finite counts as 0, so that bytes from anywhere decode to something.
+  EMB_HD float at(int64_t row) const {
+    const char* p = data + row * stride;
+    if (kind == i8) return static_cast<float>(static_cast<signed char>(*p));
+    if (kind == f16) {
+      uint16_t half;
+      __builtin_memcpy(&half, p, 2);
+      return (half & 0x7c00u) == 0x7c00u ? 0.0f : f32_from_f16(half);
+    }
+    float value;
+    __builtin_memcpy(&value, p, 4);
+    return value;
+  }
+};
+
 // What becomes of a decoded row in a scan: (row + shift * direction) * factor + centroid, each where there is one.
 struct RowExtras {
-  const float* factor;  // (n,)
+  Column factor;
   Coarse coarse;
-  const float* shift;      // (n,)
+  Column shift;
   const float* direction;  // (padded d,)
 };
 

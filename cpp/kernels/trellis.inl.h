@@ -316,7 +316,7 @@ EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const C
 void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan, Range rows,
                   Range queries, float* scratch) {
 #if EMB_WINDOW_PRODUCTS
-  if (scan.metric == Metric::ip && queries.end - queries.begin < kManyQueries)
+  if (scan.metric == Metric::ip && queries.end - queries.begin <= 2)  // more share what a look-up gives
     return trellis_topk_few(codes, p, coarse, scan, rows, queries, scratch);
 #endif
   const int64_t stride = scan.queries.stride;

@@ -185,26 +185,32 @@ EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes);
 }
 
-// Which rows' sums of entries, one for each code of 4 bits, are at least `least`. Entries are at most 127, so that two
-// fit a byte.
-template <int BITS>
-EMB_OP uint64_t rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, uint16_t least) {
+// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least least[q]; their tables lie
+// `size` bytes apart. Entries are at most 127, so that two fit a byte.
+template <int BITS, int Q>
+EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                          const uint16_t* least, uint64_t* rows) {
   const __m256i nibble = _mm256_set1_epi8(15);
-  __m256i both = _mm256_setzero_si256(), odd = both;  // words: even rows + 256 * odd rows, odd rows
+  __m256i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
+  for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm256_setzero_si256();
   for (int64_t b = 0; b < bytes; ++b, planes += kPlaneRows, table += 32) {
     const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(planes));
-    const __m256i first = short_entries(table, _mm256_and_si256(codes, nibble));
-    const __m256i second = short_entries(table + 16, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-    const __m256i entries = _mm256_add_epi8(first, second);
-    both = _mm256_add_epi16(both, entries);
-    odd = _mm256_add_epi16(odd, _mm256_srli_epi16(entries, 8));
+    const __m256i low = _mm256_and_si256(codes, nibble), high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
+    for (int q = 0; q < Q; ++q) {
+      const __m256i entries =
+          _mm256_add_epi8(short_entries(table + q * size, low), short_entries(table + q * size + 16, high));
+      both[q] = _mm256_add_epi16(both[q], entries);
+      odd[q] = _mm256_add_epi16(odd[q], _mm256_srli_epi16(entries, 8));
+    }
   }
-  const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(least));
-  const __m256i even = _mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8));
-  const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
-  const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, limit), odd);
-  const __m256i marks = _mm256_blendv_epi8(of_odd, of_even, _mm256_set1_epi16(0x00ff));
-  return static_cast<uint32_t>(_mm256_movemask_epi8(marks));
+  for (int q = 0; q < Q; ++q) {
+    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(least[q]));
+    const __m256i even = _mm256_sub_epi16(both[q], _mm256_slli_epi16(odd[q], 8));
+    const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
+    const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd[q], limit), odd[q]);
+    const __m256i marks = _mm256_blendv_epi8(of_odd, of_even, _mm256_set1_epi16(0x00ff));
+    rows[q] = static_cast<uint32_t>(_mm256_movemask_epi8(marks));
+  }
 }
 
 }  // namespace

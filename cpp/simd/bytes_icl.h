@@ -258,37 +258,41 @@ EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high);
 }
 
-// Which rows' sums of entries, one for each code of BITS bits, are at least `least`. Entries are at most 127, so that
-// two fit a byte.
-template <int BITS>
-EMB_OP uint64_t rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, uint16_t least) {
+// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least least[q]; their tables lie
+// `size` bytes apart. Entries are at most 127, so that two fit a byte.
+template <int BITS, int Q>
+EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                          const uint16_t* least, uint64_t* rows) {
   const __m512i nibble = _mm512_set1_epi8(15);
-  __m512i both = _mm512_setzero_si512(), odd = both;  // words: even rows + 256 * odd rows, odd rows
-  int64_t b = 0;
-  const auto add_bytes = [&](__m512i entries) {
-    both = _mm512_add_epi16(both, entries);
-    odd = _mm512_add_epi16(odd, _mm512_srli_epi16(entries, 8));
+  __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
+  for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
+  const auto add_bytes = [&](int q, __m512i entries) {
+    both[q] = _mm512_add_epi16(both[q], entries);
+    odd[q] = _mm512_add_epi16(odd[q], _mm512_srli_epi16(entries, 8));
   };
+  int64_t b = 0;
   if (BITS == 4) {
     for (; b < bytes; ++b, planes += kPlaneRows, table += 32) {
-      const __m512i codes = _mm512_loadu_si512(planes);
-      const __m512i first = short_entries(table, _mm512_and_si512(codes, nibble));
-      const __m512i second = short_entries(table + 16, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
-      add_bytes(_mm512_add_epi8(first, second));
+      const __m512i codes = _mm512_loadu_si512(planes), low = _mm512_and_si512(codes, nibble);
+      const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
+      for (int q = 0; q < Q; ++q)
+        add_bytes(q, _mm512_add_epi8(short_entries(table + q * size, low), short_entries(table + q * size + 16, high)));
     }
   } else {
     for (; b + 2 <= bytes; b += 2, planes += 2 * kPlaneRows, table += 512)
-      add_bytes(_mm512_add_epi8(long_entries(table, _mm512_loadu_si512(planes)),
-                                long_entries(table + 256, _mm512_loadu_si512(planes + kPlaneRows))));
-    if (b < bytes) add_bytes(long_entries(table, _mm512_loadu_si512(planes)));
+      for (int q = 0; q < Q; ++q)
+        add_bytes(q, _mm512_add_epi8(long_entries(table + q * size, _mm512_loadu_si512(planes)),
+                                     long_entries(table + q * size + 256, _mm512_loadu_si512(planes + kPlaneRows))));
+    for (int q = 0; q < Q && b < bytes; ++q) add_bytes(q, long_entries(table + q * size, _mm512_loadu_si512(planes)));
   }
-  const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(least));
-  const __m512i even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
-  const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, limit), of_odd = _mm512_cmpge_epu16_mask(odd, limit);
-  if (!(of_even | of_odd)) return 0;
-  const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
-                                        _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
-  return _mm512_movepi8_mask(marks);
+  for (int q = 0; q < Q; ++q) {
+    const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(least[q]));
+    const __m512i even = _mm512_sub_epi16(both[q], _mm512_slli_epi16(odd[q], 8));
+    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, limit), of_odd = _mm512_cmpge_epu16_mask(odd[q], limit);
+    const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
+                                          _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
+    rows[q] = _mm512_movepi8_mask(marks);
+  }
 }
 
 }  // namespace

@@ -43,6 +43,12 @@ def test_too_few_rounds_leave_a_suspicion_undecided(make_run):
     assert not any(change.is_regression for change in changes)
 
 
+def test_results_of_another_setting_are_refused(make_run):
+    base, new = (make_run({"x": TIMES}, machine={"cpu": "x", "rows": rows}) for rows in (100, 200))
+    with pytest.raises(ValueError, match="the results differ in rows: 100 and 200"):
+        compare(base, new)
+
+
 def test_less_accuracy_and_more_error_are_regressions(make_run):
     was = make_run({"x": TIMES}, accuracy={"recall@10": 0.95}, error={"distortion": 0.1})
 

@@ -75,7 +75,7 @@ def test_a_machine_without_measured_limits_has_no_roofline(runs, make_run):
 def test_other_machines_are_left_out(runs, make_run):
     other = make_run({"sq_encode": [9.0]}, commit="other", machine={**MACHINE, "isa": "neon"})
     text = bench.page([other, *runs], "t")
-    assert "1 runs of other machines or settings left out" in text
+    assert "1 run of other machines or settings left out" in text
     assert "other 20" not in text
 
 

@@ -64,7 +64,7 @@ def test_a_missed_goal_says_by_how_much():
     assert "1 of 1 goals met" in text
 
 
-def test_results_do_the_job_of_a_peer_up_to_a_hundredth():
+def test_results_do_the_job_of_a_peer_up_to_noise():
     from lines import Contest
 
     recall = Contest(lambda: None, quality={"embcodec": 0.90, "a": 0.905, "b": 0.88, "c": 0.92})

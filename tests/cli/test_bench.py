@@ -31,7 +31,13 @@ def test_run_keeps_kernels_and_codecs(run, tmp_path):
     kernel = result.measurements["sq_topk-bits8"]
     assert kernel.accuracy["recall@10"] > 0.8
     assert kernel.operations == 2 * 300 * 32 * 5
-    assert result.machine["isa"] == embcodec.get_isa()
+    assert result.setting == {
+        **result.setting,
+        "isa": embcodec.get_isa(),
+        "rows": 300,
+        "dims": 32,
+        "threads": 1,
+    }
 
 
 def test_run_names_what_it_does_not_know(run, tmp_path):

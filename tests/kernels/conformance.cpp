@@ -68,9 +68,13 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     out.add("levels_encode", codes);
     k.levels_decode(from, p, y.get(), {0, c.n}, scratch.get());
     out.add("levels_decode", y);
-    for (const RowExtras& e : {RowExtras{factor.get(), {nullptr, nullptr, 0}, shift.get(), centroids.get()},
-                               {nullptr, {centroids.get(), centroid.get(), 2}, nullptr, nullptr},
-                               {nullptr, {centroids.get(), nullptr, 1}, nullptr, nullptr}})
+    for (const RowExtras& e :
+         {RowExtras{{Column::f32, reinterpret_cast<const char*>(factor.get()), 4},
+                    {nullptr, nullptr, 0},
+                    {Column::i8, reinterpret_cast<const char*>(shift.get()), 4},
+                    centroids.get()},
+          {{}, {centroids.get(), centroid.get(), 2}, {}, nullptr},
+          {{Column::f16, reinterpret_cast<const char*>(factor.get()), 4}, {centroids.get(), nullptr, 1}, {}, nullptr}})
       add_scan(
           out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
           [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });

@@ -164,6 +164,30 @@ def test_rows_of_any_scale(isa, count, scale, metric):
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("count", [3, 45])
+def test_factors_and_shifts_within_the_codes(isa, count):
+    """float16 and int8 are read where they lie; a float16 that is not finite counts as 0."""
+    name, inputs = levels(4)(np.random.default_rng(5))
+    packed = inputs["codes"].shape[1]
+    stored = np.random.default_rng(9).integers(0, 256, (N, packed + 3)).astype(np.uint8)
+    stored[:, :packed] = inputs["codes"]
+    within = {
+        **inputs,
+        "codes": stored[:, :packed],
+        "shift": stored[:, packed].view(np.int8),
+        "factor": stored[:, packed + 1 :].view("<f2")[:, 0],
+    }
+    apart = {**within, "shift": within["shift"].astype(np.float32)}
+    apart["factor"] = np.nan_to_num(within["factor"].astype(np.float32), nan=0, posinf=0, neginf=0)
+    queries = queries_of(count, name, inputs)
+    got = kernels.levels_topk(**within, queries=queries, k=K, isa=isa)
+    want = kernels.levels_topk(**apart, queries=queries, k=K, isa=isa)
+    assert not np.isfinite(within["factor"]).all()
+    assert [a.tobytes() for a in got] == [a.tobytes() for a in want]
+    check((name, within), queries, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_many_queries_refuse_a_row(isa, bad):
     x = rows(np.random.default_rng(5))

@@ -67,7 +67,13 @@ def compare(base: Run, new: Run, tolerance: Tolerance | None = None) -> list[Cha
     Runs that are the two sides of the same interleaved rounds are compared round by round, others by their
     medians. A time has changed if the whole interval of the ratio lies beyond the tolerance; the risk of that
     by chance is shared out among the benchmarks (Bonferroni).
+
+    Raises:
+        ValueError: they were measured on another machine, or in another setting.
     """
+    for name, value in base.setting.items():
+        if new.setting[name] != value:
+            raise ValueError(f"the results differ in {name}: {value} and {new.setting[name]}")
     tolerance = tolerance or Tolerance()
     paired = are_paired(base, new)
     risk = tolerance.risk / max(1, len(base.measurements))

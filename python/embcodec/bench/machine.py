@@ -20,12 +20,12 @@ _COPIED = (100_000, 384)  # float32: beyond what caches hold
 _SQUARE = 1024
 
 
-def describe(threads: int | None = None) -> dict[str, Any]:
-    """What tells this machine and setting from others."""
+def describe() -> dict[str, Any]:
+    """What tells this machine from others, and what it can do."""
     return {
         "cpu": cpu_name(),
         "isa": get_isa(),
-        "threads": threads or get_num_threads(),
+        "threads": get_num_threads(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "copy": copy_bandwidth(),

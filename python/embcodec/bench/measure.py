@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def find(
 def measure(
     benchmarks: Sequence[Benchmark],
     rounds: int = 5,
-    threads: int | None = None,
+    setting: Mapping[str, int] | None = None,
     on_round: Callable[[int], None] = lambda i: None,
 ) -> Run:
     """Time benchmarks. Each round times all, so that the rounds of one lie as far apart as the run is long.
@@ -61,7 +61,7 @@ def measure(
     Args:
         benchmarks: what `find` found.
         rounds: numbers for each benchmark.
-        threads: what `find` was told.
+        setting: what `find` was told of rows, dims and threads; times of another do not compare.
         on_round: called when a round begins, with its number from 0.
     """
     seconds: dict[str, list[float]] = {b.name: [] for b in benchmarks}
@@ -71,7 +71,7 @@ def measure(
             seconds[b.name].append(least_seconds(b.call))
     commit, time = commit_of(Path.cwd())
     measurements = {b.name: _measurement(b, seconds[b.name]) for b in benchmarks}
-    return Run(commit, time, describe(threads), measurements)
+    return Run(commit, time, {**describe(), **(setting or {})}, measurements)
 
 
 def _wanted(only: Sequence[str], name: str) -> bool:

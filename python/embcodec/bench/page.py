@@ -22,7 +22,7 @@ def page(runs: Sequence[Run], title: str) -> str:
     Charts hold the runs of the newest one's machine: times of others do not compare.
     """
     newest = runs[-1]
-    mine = [run for run in runs if _setting(run) == _setting(newest)]
+    mine = [run for run in runs if run.setting == newest.setting]
     groups = dict.fromkeys(m.group for m in newest.measurements.values())
     sections = {"roofline": _roofline(newest)}
     sections |= {group: _histories(group, mine) for group in groups}
@@ -41,19 +41,20 @@ def page(runs: Sequence[Run], title: str) -> str:
     )
 
 
-def _setting(run: Run) -> tuple[object, ...]:
-    return tuple(run.machine.get(name) for name in ("cpu", "isa", "threads"))
-
-
 def _facts(newest: Run, mine: Sequence[Run], total: int) -> str:
     machine = newest.machine
-    facts = [f"{len(mine)} runs, {newest.time[:10]}", f"commit <code>{escape(newest.label)}</code>"]
+    facts = [f"{_count(len(mine), 'run')}, {newest.time[:10]}"]
+    facts += [f"commit <code>{escape(newest.label)}</code>"]
     facts += [escape(str(machine[name])) for name in ("cpu", "isa") if machine.get(name)]
     if machine.get("threads"):
-        facts.append(f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}")
+        facts.append(_count(machine["threads"], "thread"))
     if total > len(mine):
-        facts.append(f"{total - len(mine)} runs of other machines or settings left out")
+        facts.append(f"{_count(total - len(mine), 'run')} of other machines or settings left out")
     return f'<p class="facts">{" · ".join(facts)}</p>'
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _section(name: str, content: str) -> str:

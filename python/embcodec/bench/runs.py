@@ -48,7 +48,7 @@ class Run:
     Attributes:
         commit: its hash, or another name of what was measured.
         time: when it was committed, ISO 8601; runs are put in this order.
-        machine: what tells it from others: cpu, isa, threads; copy (bytes/s) and matmul (operations/s).
+        machine: cpu, isa, threads; rows and dims; copy (bytes/s) and matmul (operations/s).
         measurements: by the benchmark's name.
         rounds_of: names the interleaved rounds that this run is one side of; "" for a run by itself.
     """
@@ -63,6 +63,11 @@ class Run:
     def label(self) -> str:
         """The commit as people write it."""
         return self.commit[:10] or "unknown"
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What must be the same in runs whose times are put side by side."""
+        return {name: self.machine.get(name) for name in ("cpu", "isa", "threads", "rows", "dims")}
 
     def write(self, path: Path) -> Path:
         """Write a file, or one named by the commit into a folder; where it went."""

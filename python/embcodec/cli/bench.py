@@ -60,7 +60,8 @@ def run(
         result = bench.read_run(from_pytest)
     else:
         found = bench.find(only=only or (), rows=rows, dims=dims, threads=threads)
-        result = bench.measure(found, rounds, threads, lambda i: _progress("run", i, rounds))
+        setting = {"rows": rows, "dims": dims, "threads": threads}
+        result = bench.measure(found, rounds, setting, lambda i: _progress("run", i, rounds))
     print(f"{result.write(out)}: {len(result.measurements)} benchmarks of {result.label}")
 
 

@@ -139,16 +139,15 @@ class Rotated(Coder):
             codes[better], best[better], cosine[better] = tried[better], y[better], angle[better]
         return codes, best
 
-    def _parts(self, codes: U8) -> tuple[U8, F32, F32]:
+    def _parts(self, codes: U8) -> tuple[U8, npt.NDArray[np.int8], npt.NDArray[np.float16]]:
         packed = self._packed(self.d)
-        shift = np.ascontiguousarray(codes[:, packed]).view(np.int8).astype(np.float32)
-        return codes[:, :packed], shift, halves(codes[:, packed + 1 :])
+        return codes[:, :packed], codes[:, packed].view(np.int8), codes[:, packed + 1 :].view("<f2")[:, 0]
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         packed, shift, factor = self._parts(codes)
         z = levels_decode(packed, self.levels, self.step)
-        z += shift[:, None] * self._turned(self.direction)
-        z *= factor[:, None]
+        z += shift[:, None].astype(np.float32) * self._turned(self.direction)
+        z *= halves(factor)[:, None]
         return np.add(self._turn.inverse(z), self.mean, out=out)
 
     def search(

@@ -78,10 +78,13 @@ def row_sums(x: npt.NDArray[Any]) -> F64:
     return sums
 
 
-def halves(column: U8) -> F32:
-    """A float16 of each row (n, 2); 0 for what is not finite, so that hostile codes decode to something."""
-    values = np.ascontiguousarray(column).view("<f2")[:, 0].astype(np.float32)
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+def halves(column: npt.NDArray[np.float16]) -> F32:
+    """As float32, 0 for what is not finite, so that hostile codes decode to something."""
+    values = column.astype(np.float32)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        values[bad] = 0
+    return values
 
 
 def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:

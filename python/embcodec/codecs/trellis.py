@@ -190,15 +190,17 @@ class TCQ(Coder):
     ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
         part, factors = self._part(codes)
+        both = np.concatenate([queries, coarse.centroids + self.mean])  # to convert the components once
+        turned = project(both, self.components.T)
         return trellis_topk(
             part,
             *self._books(),
-            project(queries, self.components.T),
+            turned[: len(queries)],
             k,
             metric=metric,
             mask=mask,
             factors=factors,
-            centroids=project(coarse.centroids + self.mean, self.components.T),
+            centroids=turned[len(queries) :],
             centroid=coarse.ids,
             threads=threads,
         )

@@ -19,6 +19,7 @@ Array = NDArray[Any]  # or CuPy's
 Floats = NDArray[Any]  # float32, float16, bfloat16 or float64
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
+I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -67,6 +68,14 @@ def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str
     if not _is_finite(array):
         raise ValueError(f"{kernel}: {name} has a non-finite value")
     return beside(array, like)
+
+
+def column(kernel: str, name: str, value: Any, like: Array, in_place: str) -> Array:
+    """A number of each row (n,): of the dtype `in_place` as it is, else a parameter."""
+    if getattr(value, "dtype", None) == in_place and module_of(value) is module_of(like):
+        _shape(kernel, name, value, (like.shape[0],))
+        return value  # type: ignore[no-any-return]
+    return parameter(kernel, name, value, like, like.shape[0])
 
 
 def per_dimension(kernel: str, name: str, value: Any, like: Array, d: int) -> F32:

@@ -8,7 +8,7 @@ import numpy as np
 
 from embcodec._backends import run
 from embcodec.kernels import _checks
-from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats, code_size
+from embcodec.kernels._checks import F32, I8, I32, I64, U8, Bools, Floats, code_size
 
 _COUNTS = tuple(2**bits for bits in range(1, 9))
 
@@ -98,10 +98,10 @@ def levels_topk(
     k: int,
     metric: str = "ip",
     mask: Bools | None = None,
-    factor: F32 | None = None,
+    factor: Floats | None = None,
     centroids: F32 | None = None,
     centroid: I32 | None = None,
-    shift: F32 | None = None,
+    shift: Floats | I8 | None = None,
     direction: F32 | None = None,
     *,
     out: tuple[F32, I64] | None = None,
@@ -121,10 +121,10 @@ def levels_topk(
         k: rows wanted, 1 to n.
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
-        factor: of each row, float (n,).
+        factor: of each row, float (n,); float16 is read in place at any stride, and 0 if not finite.
         centroids: float (c, d).
         centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
-        shift: of each row, float (n,), with `direction`.
+        shift: of each row, float (n,), with `direction`; int8 is read in place at any stride.
         direction: float (d,).
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
@@ -143,12 +143,12 @@ def levels_topk(
     queries = _checks.queries("levels_topk", queries, codes, len(step))
     k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
     if factor is not None:
-        factor = _checks.parameter("levels_topk", "factor", factor, codes, codes.shape[0])
+        factor = _checks.column("levels_topk", "factor", factor, codes, "float16")
     centroids, centroid = _checks.coarse("levels_topk", codes, len(step), centroids, centroid)
     if (shift is None) != (direction is None):
         raise ValueError("levels_topk: shift and direction go together")
     if shift is not None:
-        shift = _checks.parameter("levels_topk", "shift", shift, codes, codes.shape[0])
+        shift = _checks.column("levels_topk", "shift", shift, codes, "int8")
         direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
     inputs = (codes, levels, step, queries, k, metric, mask, factor, centroids, centroid, shift, direction)
     run("levels_topk", inputs, out, threads, isa, stream)

@@ -105,6 +105,12 @@ def scan(x: Array, queries: Array, k: int, metric: str, mask: Array | None, xp: 
     return topk(lambda q: score(q, x, metric, xp), queries, k, mask, xp)
 
 
+def as_finite(factor: Array, xp: Any) -> Array:
+    """Factors as float32; a float16 that is not finite is 0."""
+    wide = factor.astype(xp.float32)
+    return xp.where(xp.isfinite(wide), wide, xp.float32(0)) if factor.dtype == np.float16 else wide
+
+
 def with_extras(x: Array, factor: Array | None, centroids: Array | None, centroid: Array | None) -> Array:
     """Decoded rows times the factor of each, plus its centroid, where there are any."""
     if factor is not None:

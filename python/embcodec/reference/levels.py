@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, pack, scan, unpack, with_extras
+from embcodec.reference._common import Array, as_finite, as_float32, pack, scan, unpack, with_extras
 from embcodec.reference._peers import numpy_pack, numpy_scan, numpy_unpack
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search, some_extras
 
@@ -39,7 +39,8 @@ def _topk_inputs(
     arguments = {**_codes(x, rng, bits), **search(x, rng, **kind)}
     if extras:
         arguments.update(some_extras(x, rng))
-        arguments["shift"] = rng.integers(-127, 128, len(x)).astype(np.float32)
+        arguments["factor"] = arguments["factor"].astype(np.float16)
+        arguments["shift"] = rng.integers(-128, 128, (len(x), 3)).astype(np.int8)[:, 1]  # as it lies in codes
         arguments["direction"] = rng.standard_normal(x.shape[1], np.float32)
     return arguments
 
@@ -70,7 +71,7 @@ def _numpy_topk(
 ) -> Any:
     x = _numpy_decode(codes, levels, step)
     if shift is not None:
-        x = x + np.outer(shift, direction)
+        x = x + np.outer(shift.astype(np.float32), direction)
     x = with_extras(x, factor, centroids, centroid)
     return numpy_scan(x, queries, k, metric, mask)
 
@@ -117,6 +118,8 @@ def levels_topk(
     """Search over what levels_decode gives, plus shift * direction, times the factor, plus the centroid."""
     x = levels_decode(codes, levels, step, xp=xp)
     if shift is not None:
-        x = x + shift[:, None] * direction
+        x = x + shift[:, None].astype(xp.float32) * direction
+    if factor is not None:
+        factor = as_finite(factor, xp)
     x = with_extras(x, factor, centroids, centroid)
     return scan(x, queries, k, metric, mask, xp)
