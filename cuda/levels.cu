@@ -23,8 +23,8 @@ struct LevelsSource {
   RowExtras extras;
   __device__ float value(int64_t row, int64_t j) const {
     float x = p.levels[code_at(codes.data + row * codes.stride, j, p.bits)] * p.step[j];
-    if (extras.shift) x += extras.shift[row] * extras.direction[j];
-    if (extras.factor) x *= extras.factor[row];
+    if (extras.shift.data) x += extras.shift.at(row) * extras.direction[j];
+    if (extras.factor.data) x *= extras.factor.at(row);
     if (extras.coarse.count) x += extras.coarse.centroids[extras.coarse.of(row) * p.d + j];
     return x;
   }

@@ -38,6 +38,10 @@ inline Call call_of(const Where& where) {
           reinterpret_cast<char*>(std::get<1>(where))};
 }
 
+inline Column column_of(const Array& a, int kind) {
+  return {static_cast<Column::Kind>(kind), pointer<const char>(a), stride(a)};
+}
+
 inline Search search_of(const Array& queries, int64_t k, int metric, const Array& mask, const Array& scores,
                         const Array& ids) {
   return {pointer<const float>(queries),

@@ -10,6 +10,9 @@ the last two as one, and (0, 0, 0, 0, 0) for None. `x` may have any strides, the
 and `inertia` of `kmeans_fit`, which stands behind its outputs, are on the host, all else on the current
 device.
 
+Behind `x` stands its dtype, as `_native.pyi` numbers them; behind `factor` and `shift`, whose rows may be any
+distance apart, 0 for float32, 1 for float16, 2 for int8.
+
 `refused` takes the lowest row that a kernel with `x` or `indices` refuses, if that is lower, as unsigned,
 than what is there. A kernel returns the bytes of scratch that it needs where `scratch` is 0, and then did
 nothing; else 0.

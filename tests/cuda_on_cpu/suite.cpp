@@ -105,7 +105,8 @@ void levels_family(const Case& c) {
     const Exact<uint8_t> codes(c.n * size);
     const Codes from = {codes.get(), c.n, size};
     const LevelsParams p = {levels.get(), nullptr, step.get(), nullptr, c.d, bits};
-    const RowExtras extras = {factor.get(), {line.get(), nullptr, 1}, factor.get(), line.get()};
+    const Column column = {Column::f32, reinterpret_cast<const char*>(factor.get()), 4};
+    const RowExtras extras = {column, {line.get(), nullptr, 1}, column, line.get()};
     run([&](const Call& call) { return cuda::levels_encode(c.rows(), p, {codes.get(), size}, call); });
     run([&](const Call& call) { return cuda::levels_decode(from, p, y.get(), call); });
     c.search([&](const Search& s, const Call& call) { return cuda::levels_topk(from, p, extras, s, call); });

@@ -24,6 +24,7 @@ except ImportError:  # this build has no CUDA
     _cuda = None
 
 DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
+COLUMNS = {"float32": 0, "float16": 1, "int8": 2}
 METRICS = {"ip": 0, "l2": 1, "cosine": 2}
 ORDERS = {"msb": 0, "lsb": 1}
 NONE = (0, 0, 0, 0, 0)
@@ -116,6 +117,8 @@ def _call(
         elif name in ("codes", "indices", "values"):
             alive += _rows(value)
             arguments.append(_array(alive[-1]))
+        elif name in ("factor", "shift"):
+            arguments += _array(value), COLUMNS[library.dtype(value).name] if value is not None else 0
         elif name in _CONVERTERS:
             arguments += _CONVERTERS[name](value)
         else:

@@ -72,7 +72,8 @@ def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str
 
 def column(kernel: str, name: str, value: Any, like: Array, in_place: str) -> Array:
     """A number of each row (n,): of the dtype `in_place` as it is, else a parameter."""
-    if getattr(value, "dtype", None) == in_place and module_of(value) is module_of(like):
+    library = library_of(value)
+    if library is not None and library is library_of(like) and library.dtype(value) == in_place:
         _shape(kernel, name, value, (like.shape[0],))
         return value  # type: ignore[no-any-return]
     return parameter(kernel, name, value, like, like.shape[0])
