@@ -1,33 +1,16 @@
 #include "cluster.h"
 
-#include <algorithm>
 #include <numeric>
 #include <vector>
 
 #include "parallel.h"
+#include "sampling.h"
 
 namespace embcodec {
 namespace {
 
 constexpr int64_t kRowsPerThread = 256;  // below this a thread costs more than it saves
 constexpr int64_t kClustersPerThread = 4;
-
-uint64_t splitmix64(uint64_t& state) {
-  uint64_t z = state += 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return z ^ z >> 31;
-}
-
-// The first k of a Fisher-Yates shuffle of all rows.
-std::vector<uint32_t> sample_rows(int64_t n, int64_t k, uint64_t seed) {
-  std::vector<uint32_t> rows(static_cast<size_t>(n));
-  std::iota(rows.begin(), rows.end(), 0u);
-  for (size_t i = 0; i < static_cast<size_t>(k); ++i)
-    std::swap(rows[i], rows[i + splitmix64(seed) % (rows.size() - i)]);
-  rows.resize(static_cast<size_t>(k));
-  return rows;
-}
 
 Rows single_row(const Rows& x, int64_t row) {
   Rows one = x;
@@ -74,7 +57,8 @@ class Lloyd {
   void update() {
     members_.sort(ids_, x_.n, k_);
     const std::vector<int64_t> empty = members_.empty();
-    const std::vector<uint32_t> far = farthest_rows(empty.size());  // from the codewords before they move
+    std::vector<uint32_t> far;
+    if (!empty.empty()) far = farthest_rows(errors(), empty.size());  // from the codewords before they move
     parallel_ranges(k_, kClustersPerThread, threads_, means_scratch(x_.d), [&](Range clusters, float* scratch) {
       kernels_.cluster_means(x_, members_.order.data(), members_.starts.data(), codebook_, clusters, scratch);
     });
@@ -90,17 +74,6 @@ class Lloyd {
   }
 
  private:
-  std::vector<uint32_t> farthest_rows(size_t count) {
-    if (count == 0) return {};
-    const std::vector<double>& error = errors();
-    std::vector<uint32_t> rows(error.size());
-    std::iota(rows.begin(), rows.end(), 0u);
-    std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count), rows.end(),
-                      [&](uint32_t a, uint32_t b) { return error[a] != error[b] ? error[a] > error[b] : a < b; });
-    rows.resize(count);
-    return rows;
-  }
-
   const Kernels& kernels_;
   const Rows& x_;
   const int64_t k_;

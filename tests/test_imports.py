@@ -15,7 +15,7 @@ LAYERS = (
     {"io", "evaluation", "tuning", "monitoring", "compat", "learned"},
     {""},  # the package itself, which exports from the layers below
     {"codecs"},
-    {"kernels", "_threads"},
+    {"kernels", "_threads", "_device"},
     {"_backends"},
     {"_native", "_cuda", "reference"},
     {"data", "_errors"},

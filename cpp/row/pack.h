@@ -38,6 +38,15 @@ EMB_HD void unpack_bits(const uint8_t* packed, int64_t d, int bits, uint8_t* val
   }
 }
 
+// Value i of the row, which no other is needed for.
+EMB_HD uint32_t code_at(const uint8_t* packed, int64_t i, int bits) {
+  const int64_t bit = i * bits;
+  const int shift = static_cast<int>(bit % 8);
+  uint32_t held = packed[bit / 8];
+  if (shift + bits > 8) held |= static_cast<uint32_t>(packed[bit / 8 + 1]) << 8;
+  return held >> shift & ((1u << bits) - 1u);
+}
+
 // The low `bits` of each lane of `lane` bits.
 constexpr uint64_t low_bits(int bits, int lane) {
   uint64_t mask = 0;

@@ -12,6 +12,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from embcodec import kernels
+from embcodec._device import synchronize
 from embcodec._errors import BackendUnavailableError
 from embcodec._threads import available_isa, get_isa, get_num_threads, set_isa, set_num_threads
 from embcodec.codecs import Codec, load
@@ -32,4 +33,5 @@ __all__ = [
     "load",
     "set_isa",
     "set_num_threads",
+    "synchronize",
 ]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embcodec import BackendUnavailableError, kernels
-from embcodec._backends import backend_for, module_of, native
+from embcodec._backends import native, run
+from embcodec._backends.arrays import NUMPY, library_of
 from embcodec._backends.generic import Generic
 from embcodec.reference import REGISTRY, outputs
 
@@ -20,28 +21,26 @@ def test_generic_backend_runs_the_reference(name):
     want = outputs(kernel.reference(**inputs))
     arrays = [w for w in want if isinstance(w, np.ndarray)]
     outs = tuple(np.empty_like(w) for w in arrays)
-    rest = Generic(np).run(name, arguments, outs, None, None)
+    rest = Generic(np).run(name, arguments, outs)
     for out, array in zip(outs, arrays):
         assert out.tobytes() == array.tobytes()
     assert rest == (want[-1] if len(want) > len(outs) else None)
 
 
-def test_generic_backend_has_no_isa():
-    with pytest.raises(BackendUnavailableError, match="isa 'avx2' cannot run here: it is for NumPy arrays"):
-        Generic(np).run("sq_encode", (), (), None, "avx2")
-
-
 def test_numpy_arrays_go_to_the_compiled_kernels(tmp_path):
-    x = np.zeros((2, 3), np.float32)
     mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(2, 3))
-    for array in (x, mapped):
-        assert module_of(array) is np
-        assert backend_for(array) is native
+    for array in (np.zeros((2, 3), np.float32), mapped):
+        assert library_of(array) is NUMPY
 
 
 def test_other_arrays_have_no_backend():
     for value in ([[1.0]], memoryview(b"ab"), 3.0, None):
-        assert module_of(value) is None
+        assert library_of(value) is None
+
+
+def test_a_stream_is_for_a_device():
+    with pytest.raises(ValueError, match="bits_encode: stream is for arrays on a CUDA device"):
+        run("bits_encode", (np.zeros((2, 3), np.float32),), (), None, None, stream=7)
 
 
 def test_an_instruction_set_that_cannot_run_is_refused_by_name():

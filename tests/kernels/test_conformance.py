@@ -1,17 +1,20 @@
 """Every kernel on every level against its reference. If only one test file is run, this is the one."""
 
 from functools import lru_cache
+from inspect import signature
 from itertools import product
 from zlib import crc32
 
+import emulated
 import numpy as np
 import pytest
 
 from embcodec import _native, kernels
 from embcodec.reference import REGISTRY, outputs
 
-LEVELS = _native.available_levels()
+LEVELS = _native.available_levels() + emulated.DEVICES
 DIMS = (1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 384, 769)
+DEVICE_DIMS = (1, 8, 17, 33, 130)  # fewer: a fibre for every thread takes its time
 ROWS = (0, 1, 3, 65)
 BORDER = 64
 
@@ -65,8 +68,12 @@ def cases(name, d):
     return found
 
 
-def call(name, inputs, **options):
-    return getattr(kernels, name)(**inputs, **options)
+def call(name, inputs, isa, threads=None, out=None):
+    """On an instruction set, or on the CUDA device of tests/cuda_on_cpu."""
+    function = getattr(kernels, name)
+    if isa == "cuda":
+        return emulated.call(function, inputs, out)
+    return function(**inputs, isa=isa, threads=threads, out=out)
 
 
 def assert_same(got, want, label):
@@ -91,7 +98,10 @@ def judge(name, inputs, got, want, label):
             raise AssertionError(f"{label}: {error}") from None
 
 
-@pytest.mark.parametrize(("name", "d", "isa"), list(product(REGISTRY, DIMS, LEVELS)))
+@pytest.mark.parametrize(
+    ("name", "d", "isa"),
+    [*product(REGISTRY, DIMS, _native.available_levels()), *product(REGISTRY, DEVICE_DIMS, emulated.DEVICES)],
+)
 def test_matches_the_reference(name, d, isa):
     for label, inputs, want in cases(name, d):
         judge(name, inputs, call(name, inputs, isa=isa, threads=1), want, label)
@@ -113,13 +123,32 @@ def test_writes_nothing_beside_its_outputs(name, isa):
         assert_same(got, call(name, inputs, isa=isa, threads=1), label)
 
 
-@pytest.mark.parametrize(("name", "isa"), list(product(REGISTRY, LEVELS)))
+@pytest.mark.parametrize(("name", "isa"), list(product(REGISTRY, _native.available_levels())))
 def test_threads_change_nothing(name, isa):
     kernel, rng = REGISTRY[name], np.random.default_rng(1)
     for variant in kernel.variants[:: max(1, len(kernel.variants) // 4)]:
         inputs = kernel.inputs(normal(rng, 4099, 24), rng, **variant)
         one, three = (call(name, inputs, isa=isa, threads=threads) for threads in (1, 3))
         assert_same(three, one, variant)
+
+
+@pytest.mark.parametrize("name", REGISTRY if emulated.DEVICES else ())
+def test_the_order_of_threads_changes_nothing(name):
+    """On a device: forward, backward, and random."""
+    kernel, rng = REGISTRY[name], np.random.default_rng(1)
+    for variant in kernel.variants[:: max(1, len(kernel.variants) // 4)]:
+        inputs = kernel.inputs(normal(rng, 300, 24), rng, **variant)
+        first, *others = (call_in_order(name, inputs, order) for order in range(3))
+        for other in others:
+            assert_same(other, first, variant)
+
+
+def call_in_order(name, inputs, order):
+    emulated.set_order(order)
+    try:
+        return call(name, inputs, isa="cuda")
+    finally:
+        emulated.set_order(0)
 
 
 def batch_arguments(name):
@@ -142,10 +171,14 @@ def test_batch_is_row_by_row(name, isa):
             assert_same(call(name, one, isa=isa, threads=1), tuple(w[i : i + 1] for w in whole), label)
 
 
+def call_on(isa, name, *arguments):
+    return call(name, signature(getattr(kernels, name)).bind(*arguments).arguments, isa=isa)
+
+
 @pytest.mark.parametrize(("encoder", "decoder"), list(product(LEVELS, LEVELS)))
 def test_codes_of_one_level_decode_on_another(encoder, decoder):
     x = np.random.default_rng(2).standard_normal((65, 48), np.float32)
-    codebooks = kernels.pq_fit(x, 8, bits=4, isa=encoder)
+    codebooks = call_on(encoder, "pq_fit", x, 8, 4)
     lo, step = np.full(48, -2, np.float32), np.full(48, 4 / 63, np.float32)
     trips = {
         "sq": ((lo, step, 6), (lo, step, 6)),
@@ -156,6 +189,6 @@ def test_codes_of_one_level_decode_on_another(encoder, decoder):
         "topk": ((9,), (48,)),
     }
     for family, (to_encode, to_decode) in trips.items():
-        codes = outputs(getattr(kernels, f"{family}_encode")(x, *to_encode, isa=encoder))
-        got = getattr(kernels, f"{family}_decode")(*codes, *to_decode, isa=decoder)
+        codes = outputs(call_on(encoder, f"{family}_encode", x, *to_encode))
+        got = call_on(decoder, f"{family}_decode", *codes, *to_decode)
         assert_same(got, REGISTRY[f"{family}_decode"].reference(*codes, *to_decode), family)

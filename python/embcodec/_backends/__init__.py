@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from embcodec._backends import native
+from embcodec._backends import cuda, native
+from embcodec._backends.arrays import CUPY, NUMPY, library_of
 from embcodec._backends.generic import Generic
-
-
-class Backend(Protocol):
-    """Runs a kernel on arrays that are checked and allocated."""
-
-    def run(
-        self,
-        kernel: str,
-        inputs: tuple[Any, ...],
-        outputs: tuple[Any, ...],
-        threads: int | None,
-        isa: str | None,
-    ) -> Any:
-        """Call a kernel with its public arguments in order; what it returns besides the outputs."""
-
-
-def module_of(array: Any) -> Any:
-    """NumPy or CuPy, whichever the array belongs to; None for anything else."""
-    if isinstance(array, np.ndarray):
-        return np
-    if type(array).__module__.partition(".")[0] == "cupy":
-        return sys.modules["cupy"]
-    return None
-
-
-def backend_for(array: Any) -> Backend:
-    """The backend of an array's module."""
-    xp = module_of(array)
-    return native if xp is np else Generic(xp)
+from embcodec._errors import BackendUnavailableError
 
 
 def run(
-    kernel: str, inputs: tuple[Any, ...], outputs: tuple[Any, ...], threads: int | None, isa: str | None
+    kernel: str,
+    inputs: tuple[Any, ...],
+    outputs: tuple[Any, ...],
+    threads: int | None,
+    isa: str | None,
+    stream: int | None = None,
 ) -> Any:
-    """Run a kernel where its first input is."""
+    """Call a kernel, where its first input is, with its public arguments in order, all checked and allocated.
+
+    Returns what it returns besides the outputs.
+    """
     if threads is not None and threads < 1:
         raise ValueError(f"{kernel}: threads must be at least 1, got {threads}")
-    return backend_for(inputs[0]).run(kernel, inputs, outputs, threads, isa)
+    library = library_of(inputs[0])
+    if library is NUMPY:
+        if stream is not None:
+            raise ValueError(f"{kernel}: stream is for arrays on a CUDA device")
+        return native.run(kernel, inputs, outputs, threads, isa)
+    if isa is not None:
+        raise BackendUnavailableError(
+            f"isa {isa!r} cannot run here: it is for NumPy arrays, these are {library.name}'s"
+        )
+    if cuda.is_built():
+        return cuda.run(kernel, inputs, outputs, stream)
+    if library is CUPY:
+        return Generic(library.xp).run(kernel, inputs, outputs)
+    raise BackendUnavailableError(f"{library.name}'s tensors need CUDA, and this build of embcodec has none")

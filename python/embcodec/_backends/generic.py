@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from embcodec import reference
-from embcodec._errors import BackendUnavailableError
 
 
 class Generic:
@@ -19,14 +18,8 @@ class Generic:
         kernel: str,
         inputs: tuple[Any, ...],
         outputs: tuple[Any, ...],
-        threads: int | None,
-        isa: str | None,
     ) -> Any:
         """Call a kernel with its public arguments in order; what it returns besides the outputs."""
-        if isa is not None:
-            raise BackendUnavailableError(
-                f"isa {isa!r} cannot run here: it is for NumPy arrays, these are {self.xp.__name__}'s"
-            )
         results = reference.outputs(reference.REGISTRY[kernel].reference(*inputs, xp=self.xp))
         for output, result in zip(outputs, results):
             output[...] = result

@@ -50,6 +50,29 @@ _CONVERTERS: dict[str, Converter] = {
 }
 
 
+def _hadamard_sq_encode(
+    x: Array,
+    dtype: int,
+    signs: Array,
+    lo: Array,
+    step: Array,
+    bits: int,
+    codes: Array,
+    threads: int,
+    isa: int,
+) -> None:
+    """Two kernels: the second reads at the rate of memory what the first wrote."""
+    rotated = np.empty((len(x), len(signs)), np.float32)
+    try:
+        _native.hadamard_rotate(x, dtype, signs, False, rotated, threads, isa)
+        _native.sq_encode(rotated, DTYPES["f"], lo, step, bits, codes, threads, isa)
+    except ValueError as error:
+        raise ValueError(f"hadamard_sq_encode: {str(error).partition(': ')[2]}") from None
+
+
+_COMPOSED: dict[str, Callable[..., Any]] = {"hadamard_sq_encode": _hadamard_sq_encode}
+
+
 @cache
 def _plan(kernel: str) -> tuple[Callable[..., Any], bool, tuple[tuple[int, Converter], ...]]:
     """The compiled function, whether x comes first, and which other arguments to convert.
@@ -59,7 +82,7 @@ def _plan(kernel: str) -> tuple[Callable[..., Any], bool, tuple[tuple[int, Conve
     names = list(signature(REGISTRY[kernel].reference).parameters)
     assert "x" not in names[1:], f"{kernel}: x must come first"
     converted = [(i, _CONVERTERS[name]) for i, name in enumerate(names) if name in _CONVERTERS]
-    return getattr(_native, kernel), names[0] == "x", tuple(converted)
+    return _COMPOSED.get(kernel) or getattr(_native, kernel), names[0] == "x", tuple(converted)
 
 
 @cache

@@ -24,6 +24,13 @@ class DtypeName(str, enum.Enum):
     float16 = "float16"
 
 
+class DeviceName(str, enum.Enum):
+    """Where codes are computed."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(encode)
@@ -37,6 +44,7 @@ def encode(
     codec: options.Codec,
     out: options.Out,
     column: options.Column = None,
+    device: Annotated[DeviceName, typer.Option(help="Where codes are computed.")] = DeviceName.cpu,
     memory: options.Memory = "1GB",
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
@@ -48,13 +56,14 @@ def encode(
     embcodec encode x.parquet --codec codec.safetensors -o codes.parquet
     embcodec encode x.npy --codec codec.safetensors -o codes.npy --memory 500MB
     embcodec encode folder --codec codec.safetensors -o codes --resume
+    embcodec encode x.npy --codec codec.safetensors -o codes.npy --device cuda
     """
     from embcodec.cli._progress import Meter
     from embcodec.io import Handling, encode_file, parse_size
 
     with Meter("encode") as meter:
         handling = Handling(parse_size(memory), resume, overwrite, meter)
-        summary = encode_file(x, codec, out, column=column, handling=handling)
+        summary = encode_file(x, codec, out, column=column, device=device.value, handling=handling)
     _report(summary, meter.fresh, as_json)
 
 

@@ -43,11 +43,13 @@ class Stage(ABC):
         pattern: a regular expression of the whole stage, one spelling for each meaning.
         forms: how it is written, for messages.
         text: the stage as the spec has it.
+        on_devices: whether it also runs on arrays of a CUDA device, with its tensors there (`device.py`).
         d: the number of dimensions it takes, once fitted.
     """
 
     pattern: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
+    on_devices: ClassVar[bool] = False
     d: int
 
     def __init__(self, text: str) -> None:

@@ -23,6 +23,7 @@ class Binary(Coder):
 
     pattern = "Binary(?::(mean|median))?"
     forms = ("Binary", "Binary:mean", "Binary:median")
+    on_devices = True
     threshold: F32
     low: F32
     high: F32

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embcodec.kernels import flat_topk
+
 from .base import Stage, Transform
-from .rows import F32, U8, Bools, blocks
+from .rows import F32, U8, Bools, blocks, on_device
 from .sample import stage_seed
 from .scan import Hits, fold, topk_decoded
 from .spec import parse_spec
@@ -76,6 +78,8 @@ class Chain:
         if not self.transforms:
             return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
+        if folded is None and on_device(codes):
+            return flat_topk(self.decode(codes), queries, k, metric=metric, mask=mask)
         if folded is None:
             row_bytes = 4 * max(self.dims(queries.shape[1]))
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)

@@ -19,6 +19,7 @@ class Center(Transform):
 
     pattern = "Center"
     forms = ("Center",)
+    on_devices = True
     mean: F32
 
     def out_dim(self, d: int) -> int:
@@ -50,6 +51,7 @@ class Norm(Transform):
 
     pattern = "Norm"
     forms = ("Norm",)
+    on_devices = True
 
     def out_dim(self, d: int) -> int:
         return d
@@ -84,6 +86,7 @@ class MRL(_Sized):
 
     pattern = "MRL" + _SIZE
     forms = ("MRL128",)
+    on_devices = True
 
     def forward(self, x: F32) -> F32:
         return x[:, : self.size]
@@ -104,6 +107,7 @@ class PCA(_Sized):
 
     pattern = "PCA" + _SIZE
     forms = ("PCA128",)
+    on_devices = True
     mean: F32
     components: F32  # (size, d), rows orthonormal
 
@@ -149,6 +153,7 @@ class RR(Transform):
 
     pattern = "RR"
     forms = ("RR",)
+    on_devices = True
     rotation: F32  # (d, d), orthonormal
 
     def out_dim(self, d: int) -> int:
@@ -181,6 +186,7 @@ class JL(_Sized):
 
     pattern = "JL" + _SIZE
     forms = ("JL128",)
+    on_devices = True
     projection: F32  # (d, size)
     pseudo_inverse: F32  # (size, d)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,25 @@ from embcodec.kernels import _checks
 from . import container
 from .base import NotFittedError
 from .chain import Chain
+from .device import as_cupy, as_given, chain_beside
+from .device import encode as encode_block
 from .estimator import Estimator
-from .rows import F32, U8, Floats, as_rows, blocks, refuse_nonfinite, to_float32
+from .rows import (
+    F32,
+    U8,
+    Floats,
+    as_array,
+    as_rows,
+    blocks,
+    on_device,
+    refuse_nonfinite,
+    to_float32,
+)
 from .sample import sample_rows
 from .scan import Hits
 
 METRICS = ("ip", "l2", "cosine")
+_DEVICE_BLOCKS = 32  # times as much at once on a device as on the host
 
 
 class Codec(Estimator):
@@ -30,6 +44,9 @@ class Codec(Estimator):
 
     Rows come as float32, float16, bfloat16 or float64 and count as float32. A row's code depends on nothing
     but the row. Large arrays are worked on block by block, so that temporaries stay at about 64 MB.
+
+    Rows, codes and queries on a CUDA device stay there, and so do the results, where every stage of the spec
+    has code for it. Nothing waits then: a row that is not finite is raised by `embcodec.synchronize()`.
 
     A Codec is a scikit-learn transformer: `transform` returns what survives of X, so that a classifier behind
     it judges the codec.
@@ -55,6 +72,7 @@ class Codec(Estimator):
         _checks.seed("Codec", seed)
         self._seed = seed
         self._d: int | None = None
+        self._devices: dict[int, Chain] = {}
         self._code_size = 0
         self._fingerprint = ""
 
@@ -136,7 +154,7 @@ class Codec(Estimator):
         return self
 
     def _adopt(self, chain: Chain, d: int) -> None:
-        self._chain, self._d, self._code_size = chain, d, chain.code_size(d)
+        self._chain, self._d, self._code_size, self._devices = chain, d, chain.code_size(d), {}
         self._fingerprint = container.fingerprint(self._spec, d, chain.tensors())
 
     def _fitted(self, what: str) -> int:
@@ -155,6 +173,8 @@ class Codec(Estimator):
             ValueError: another shape, or a non-finite value, named by its row.
         """
         where = "Codec.encode"
+        if on_device(X):
+            return self._encode_on_device(X)  # type: ignore[no-any-return]
         x = as_rows(where, "x", X, self._fitted("encode"))
         codes = np.empty((len(x), self.code_size), np.uint8)
         for rows in blocks(len(x), self._row_bytes):
@@ -172,6 +192,38 @@ class Codec(Estimator):
         refuse_nonfinite(where, "x", x, first)  # a transform could drop or spread it
         return self._chain.forward(to_float32(x))
 
+    def _beside(self, x: Any) -> Chain:
+        """The chain with its tensors on the device of x, moved there once."""
+        key = x.device.id
+        if key not in self._devices:
+            self._devices[key] = chain_beside(self._chain, x)
+        return self._devices[key]
+
+    def _encode_on_device(self, X: Any) -> Any:
+        x = as_rows("Codec.encode", "x", as_cupy(X), self._fitted("encode"))
+        chain = self._beside(x)
+        codes = np.empty_like(x, np.uint8, shape=(len(x), self.code_size))
+        for rows in blocks(len(x), self._row_bytes // _DEVICE_BLOCKS):
+            part = x[rows]
+            encode_block(chain, to_float32(part) if chain.transforms else part, codes[rows])
+        return as_given(codes, X)
+
+    def _decode_on_device(self, codes: Any) -> Any:
+        checked = self._codes("decode", as_cupy(codes))
+        chain = self._beside(checked)
+        x = np.empty_like(checked, np.float32, shape=(len(checked), self.d))
+        for rows in blocks(len(x), self._row_bytes // _DEVICE_BLOCKS):
+            chain.decode(checked[rows], out=x[rows])
+        return as_given(x, codes)
+
+    def _search_on_device(self, codes: Any, Q: Any, k: int, metric: str, mask: Any) -> Any:
+        checked = self._codes("search", as_cupy(codes))
+        queries = _checks.queries("Codec.search", Q if on_device(Q) else np.asarray(Q), checked, self.d)
+        k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
+        _checks.one_of("Codec.search", "metric", metric, METRICS)
+        hits = self._beside(checked).search(checked, queries, k, metric, mask, None)
+        return tuple(as_given(array, codes) for array in hits)
+
     def decode(self, codes: npt.ArrayLike) -> F32:
         """Codes uint8 (n, code_size) to rows float32 (n, d).
 
@@ -180,6 +232,8 @@ class Codec(Estimator):
             TypeError: codes are not uint8.
             ValueError: another shape, or bytes that are no code.
         """
+        if on_device(codes):
+            return self._decode_on_device(codes)  # type: ignore[no-any-return]
         checked = self._codes("decode", codes)
         x = np.empty((len(checked), self.d), np.float32)
         for rows in blocks(len(x), self._row_bytes):
@@ -218,6 +272,8 @@ class Codec(Estimator):
             TypeError: a wrong dtype.
             ValueError: a wrong shape, metric or k, or a non-finite value in Q.
         """
+        if on_device(codes):
+            return self._search_on_device(codes, Q, k, metric, mask)  # type: ignore[no-any-return]
         checked = self._codes("search", codes)
         queries = _finite("Codec.search", "Q", Q, self._fitted("search"))
         k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
@@ -228,9 +284,9 @@ class Codec(Estimator):
 
     def _codes(self, what: str, codes: npt.ArrayLike) -> U8:
         self._fitted(what)
-        array = np.asarray(codes)
+        array = as_array(codes)
         _checks.typed(f"Codec.{what}", "codes", array, _checks.UINT8, "n", self._code_size)
-        return np.ascontiguousarray(array)
+        return _checks.contiguous(array)
 
     @property
     def _row_bytes(self) -> int:

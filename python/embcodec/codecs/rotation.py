@@ -25,6 +25,7 @@ class HR(Transform):
 
     pattern = "HR"
     forms = ("HR",)
+    on_devices = True
     flips: npt.NDArray[np.uint8]  # (size,), 1 where the sign is -1
 
     @property
@@ -42,15 +43,16 @@ class HR(Transform):
         self.flips = np.random.default_rng(seed).integers(0, 2, size, np.uint8)
 
     @property
-    def _signs(self) -> F32:
+    def signs(self) -> F32:
+        """+1 and -1."""
         signs: F32 = np.where(self.flips, np.float32(-1), np.float32(1))
         return signs
 
     def forward(self, x: F32) -> F32:
-        return hadamard_rotate(x, self._signs)
+        return hadamard_rotate(x, self.signs)
 
     def inverse(self, z: F32) -> F32:
-        return hadamard_rotate(z, self._signs, inverse=True)[:, : self.d]
+        return hadamard_rotate(z, self.signs, inverse=True)[:, : self.d]
 
     def adjoint(self, q: F32) -> F32:
         return self.forward(q)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embcodec._backends.arrays import NUMPY, adopted, library_of
 from embcodec.kernels import _checks
 
 F32 = npt.NDArray[np.float32]
@@ -29,11 +30,26 @@ def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
         TypeError: another dtype.
         ValueError: another shape.
     """
-    return _checks.floats(where, name, np.asarray(x), "n", d or "d")
+    return _checks.floats(where, name, as_array(x), "n", d or "d")
+
+
+def as_array(x: Any) -> Any:
+    """NumPy's, or on a device as it is."""
+    return x if on_device(x) else np.asarray(x)
+
+
+def on_device(x: Any) -> bool:
+    """Whether an array is on a CUDA device."""
+    return x.__class__ is not np.ndarray and library_of(adopted(x)) not in (None, NUMPY)
 
 
 def refuse_nonfinite(where: str, name: str, x: Floats, first: int = 0) -> None:
-    """Raise a ValueError for the lowest row of x, counted from `first`, that is not finite in float32."""
+    """Raise a ValueError for the lowest row of x, counted from `first`, that is not finite in float32.
+
+    On a device nothing waits: the kernels there note it.
+    """
+    if on_device(x):
+        return
     for rows in blocks(len(x), 4 * x.shape[1]):
         finite = np.isfinite(to_float32(x[rows]))
         if not finite.all():
@@ -46,7 +62,7 @@ def to_float32(x: Floats) -> F32:
     if x.dtype is _checks.FLOAT32:  # as it is; entering errstate takes longer than all the rest
         return x
     with np.errstate(over="ignore"):
-        return np.asarray(x, dtype=np.float32)
+        return x.astype(np.float32, copy=False)
 
 
 def blocks(n: int, row_bytes: int) -> Iterator[slice]:

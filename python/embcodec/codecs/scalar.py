@@ -70,6 +70,7 @@ class SQ(Coder):
 
     pattern = r"SQ([468])(?::q(0\.(?:\d{0,5}[1-9])))?"
     forms = ("SQ8", "SQ6", "SQ4", "SQ4:q0.002")
+    on_devices = True
     lo: F32
     step: F32
 

@@ -46,7 +46,7 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
     Inner products always can be. Distances need isometries; cosines need isometries without an offset.
     """
     q = queries
-    shift = np.zeros(len(q))
+    shift: F64 | None = None
     for stage in transforms:
         if metric != "ip" and not stage.isometric:
             return None
@@ -54,17 +54,17 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
             if metric == "cosine":
                 return None
             if metric == "ip":
-                shift += q.astype(np.float64) @ stage.offset.astype(np.float64)
+                shift = _plus(shift, q.astype(np.float64) @ stage.offset.astype(np.float64))
             else:
                 q = q - stage.offset
         z = stage.adjoint(q)
         if (
             metric == "l2" and z.shape[1] < q.shape[1]
         ):  # what lies outside the kept subspace is lost to all rows
-            shift -= np.maximum(_squares(q) - _squares(z), 0)
+            shift = _plus(shift, -np.maximum(_squares(q) - _squares(z), 0))
         q = z
     if metric != "cosine":
-        return Folded(q, None, shift if shift.any() else None)
+        return Folded(q, None, shift)
     norms = np.sqrt(_squares(queries))
     scale = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
     return Folded(q, scale, None)
@@ -108,8 +108,14 @@ def topk_decoded(
 
 def best(scores: F32, ids: I64, k: int) -> Hits:
     """The first k of each row by score descending, then id ascending, id -1 behind all others."""
-    order = np.lexsort((ids.view(np.uint64), -scores), axis=1)[:, :k]
+    order = np.argsort(ids.view(np.uint64), axis=1, kind="stable")
+    by_score = np.argsort(-np.take_along_axis(scores, order, 1), axis=1, kind="stable")
+    order = np.take_along_axis(order, by_score, 1)[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def _plus(shift: F64 | None, more: F64) -> F64:
+    return more if shift is None else shift + more
 
 
 def _squares(x: F32) -> F64:

@@ -39,6 +39,7 @@ class TCQ(Coder):
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
     forms = ("TCQ2", "TCQ0.5", "TCQ96B")
+    on_devices = True
     mean: F32  # (d,)
     components: F32  # (d, d), rows orthonormal, in the order in which they are coded
     step: F32  # (d,)
@@ -174,7 +175,8 @@ class TCQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return self.search_residual(codes, Coarse.none(self.d), queries, k, metric, mask, threads)
+        nothing = Coarse(np.zeros_like(self.mean)[None], None)
+        return self.search_residual(codes, nothing, queries, k, metric, mask, threads)
 
     def search_residual(
         self,
@@ -221,7 +223,8 @@ def _factor(z: F32, y: F32) -> F32:
     """|z|^2 / z.y, by which the decoded y must grow for z.y to be right; 1 where y says nothing of z."""
     zz = np.einsum("ij,ij->i", z, z, dtype=np.float64)
     zy = np.einsum("ij,ij->i", z, y, dtype=np.float64)
-    return to_float32(np.divide(zz, zy, out=np.ones_like(zz), where=zy > zz / 4))
+    right = zy > zz / 4
+    return to_float32(np.where(right, zz / np.where(right, zy, 1), 1))
 
 
 def _factor_table(z: F32, y: F32) -> F32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,13 @@ from embcodec.codecs import Codec
 from embcodec.codecs.rows import refuse_nonfinite
 from embcodec.io.base import Source
 from embcodec.io.columns import Kind, type_of
+from embcodec.io.device import DeviceEncoder
 from embcodec.io.header import CODE_COLUMN, CodesHeader
 
-__all__ = ["Conversion", "Decoding", "Encoding"]
+__all__ = ["Conversion", "Decoding", "Device", "Encoding"]
 
 Rows = npt.NDArray[Any]
+Device = Literal["cpu", "cuda"]
 
 
 class Conversion(ABC):
@@ -82,8 +84,9 @@ class Encoding(Conversion):
     kind: Kind = "vectors"
     result_kind: Kind = "codes"
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, device: Device = "cpu") -> None:
         super().__init__(codec, np.dtype(np.uint8), codec.code_size)
+        self._encode = codec.encode if device == "cpu" else DeviceEncoder(codec).encode
 
     def check(self, source: Source) -> None:
         """See Conversion."""
@@ -107,7 +110,7 @@ class Encoding(Conversion):
                 f"{source.path}: row {first} has {rows.shape[1]} dimensions, the codec takes {self.codec.d}"
             )
         try:
-            return self.codec.encode(rows)
+            return self._encode(rows)
         except ValueError:
             refuse_nonfinite(str(source.path), source.column, rows, first)  # by its number in the file
             raise

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 import embcodec
 from embcodec.codecs import load
-from embcodec.io.conversion import Conversion, Decoding, Encoding
+from embcodec.io.conversion import Conversion, Decoding, Device, Encoding
 from embcodec.io.formats import find_files, open_source
 from embcodec.io.job import is_unfinished, open_job, sweep
 from embcodec.io.plan import Budget, plan_chunks
@@ -65,7 +65,13 @@ class Summary:
 
 
 def encode_file(
-    x: Path, codec: Path, out: Path, *, column: str | None = None, handling: Handling = Handling()
+    x: Path,
+    codec: Path,
+    out: Path,
+    *,
+    column: str | None = None,
+    device: Device = "cpu",
+    handling: Handling = Handling(),
 ) -> Summary:
     """Encode the vectors in a file or a folder.
 
@@ -75,15 +81,17 @@ def encode_file(
         out: the file to write, or the folder if `x` is one. Codes are uint8 (n, code_size), in Parquet a
             column `code` in place of the vectors, with the other columns around it.
         column: the column of vectors; None takes the only one.
+        device: where the codes are computed; on "cuda" the rows travel there piece by piece.
         handling: memory and what to do about files in the way.
 
     Raises:
+        BackendUnavailableError: the device is missing, or something that it needs.
         FileNotFoundError: an input, or the folder of `out`, is missing.
         FileExistsError: `out` exists, or an interrupted job for it.
         ValueError: the input does not fit the codec or is damaged, a value is not finite (its row is named),
             the memory is too small, or the interrupted job is another one.
     """
-    return _run(Encoding(load(codec)), x, codec, out, column, handling)
+    return _run(Encoding(load(codec), device), x, codec, out, column, handling)
 
 
 def decode_file(

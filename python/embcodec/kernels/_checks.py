@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcodec._backends import module_of
+from embcodec._backends.arrays import NUMPY, adopted, library_of
 
 Array = NDArray[Any]  # or CuPy's
 Floats = NDArray[Any]  # float32, float16, bfloat16 or float64
@@ -41,8 +41,7 @@ def code_size(d: int, bits: int) -> int:
 
 def floats(kernel: str, name: str, x: Any, *shape: int | str) -> Array:
     """An array of one of the four float dtypes, in native byte order, as it is."""
-    _module(kernel, name, x)
-    dtype = x.dtype
+    x, dtype = _array(kernel, name, x)
     if not dtype.isnative or (dtype.char not in _FLOATS and dtype.name != "bfloat16"):
         raise TypeError(
             f"{kernel}: {name} must be float32, float16, bfloat16 or float64, got {_dtype_name(dtype)}"
@@ -53,24 +52,28 @@ def floats(kernel: str, name: str, x: Any, *shape: int | str) -> Array:
 
 def typed(kernel: str, name: str, a: Any, dtype: np.dtype[Any], *shape: int | str) -> Array:
     """An array of one dtype, as it is."""
-    _module(kernel, name, a)
-    if a.dtype is not dtype and a.dtype != dtype:
-        raise TypeError(f"{kernel}: {name} must be {dtype}, got {_dtype_name(a.dtype)}")
+    a, got = _array(kernel, name, a)
+    if got is not dtype and got != dtype:
+        raise TypeError(f"{kernel}: {name} must be {dtype}, got {_dtype_name(got)}")
     _shape(kernel, name, a, shape)
     return a  # type: ignore[no-any-return]
 
 
 def parameter(kernel: str, name: str, value: Any, like: Array, *shape: int | str) -> F32:
-    """A parameter array: finite, C-contiguous float32, in the module of the data."""
+    """A parameter array: finite, C-contiguous float32, in the library and on the device of the data.
+
+    One that comes from the host is checked there; one that is on a device already is not waited for.
+    """
     array = _floats_as_float32(kernel, name, value, like, shape)
     if not _is_finite(array):
         raise ValueError(f"{kernel}: {name} has a non-finite value")
-    return array
+    return beside(array, like)
 
 
 def column(kernel: str, name: str, value: Any, like: Array, in_place: str) -> Array:
     """A number of each row (n,): of the dtype `in_place` as it is, else a parameter."""
-    if getattr(value, "dtype", None) == in_place and module_of(value) is module_of(like):
+    library = library_of(value)
+    if library is not None and library is library_of(like) and library.dtype(value) == in_place:
         _shape(kernel, name, value, (like.shape[0],))
         return value  # type: ignore[no-any-return]
     return parameter(kernel, name, value, like, like.shape[0])
@@ -84,22 +87,33 @@ def per_dimension(kernel: str, name: str, value: Any, like: Array, d: int) -> F3
 
 
 def queries(kernel: str, value: Any, like: Array, d: int | str) -> F32:
-    """Queries (nq, d): finite, C-contiguous float32, in the module of the data."""
+    """Queries (nq, d): finite, C-contiguous float32, beside the data as any parameter."""
     return finite_rows(kernel, "queries", value, like, "nq", d)
 
 
 def finite_rows(kernel: str, name: str, value: Any, like: Array, rows: str, d: int | str) -> F32:
-    """A matrix (rows, d): finite, C-contiguous float32, in the module of the data."""
+    """A matrix (rows, d): finite, C-contiguous float32, beside the data as any parameter."""
     array = _floats_as_float32(kernel, name, value, like, (rows, d))
     if not _is_finite(array):
         row = int(np.argmin(np.isfinite(array).all(axis=1)))
         raise ValueError(f"{kernel}: {name} has a non-finite value in row {row}")
-    return array
+    return beside(array, like)
 
 
 def contiguous(a: Array) -> Array:
-    """The array, C-contiguous, in its module."""
-    return module_of(a).ascontiguousarray(a)  # type: ignore[no-any-return]
+    """The array, C-contiguous, in its library."""
+    return library_of(a).contiguous(a)  # type: ignore[no-any-return]
+
+
+def beside(a: Array, like: Array) -> Array:
+    """The array, C-contiguous, in the library and on the device of the data."""
+    if a.__class__ is like.__class__ is np.ndarray:
+        return a
+    like = adopted(like)
+    library = (
+        library_of(like) or NUMPY
+    )  # codes of no library are refused after the parameters that give their size
+    return a if library is NUMPY and type(a) is np.ndarray else library.asarray(a, like)
 
 
 def count(kernel: str, name: str, value: Any, largest: int, meaning: str) -> int:
@@ -134,15 +148,17 @@ def one_of(kernel: str, name: str, value: Any, choices: tuple[Any, ...]) -> None
 
 
 def output(kernel: str, out: Any, like: Array, dtype: np.dtype[Any], *shape: int, name: str = "out") -> Array:
-    """The caller's array if it fits, else a new one in the module of the data."""
+    """The caller's array if it fits, else a new one in the library and on the device of the data."""
+    library = library_of(like)
+    assert library is not None
     if out is None:
-        return module_of(like).empty(shape, dtype)  # type: ignore[no-any-return]
+        return library.empty(like, shape, dtype)  # type: ignore[no-any-return]
     typed(kernel, name, out, dtype, *shape)
-    if module_of(out) is not module_of(like):
-        raise TypeError(f"{kernel}: {name} must be in the module of the data, {module_of(like).__name__}")
-    if not (out.flags.c_contiguous and getattr(out.flags, "writeable", True)):
+    if library_of(out) is not library:
+        raise TypeError(f"{kernel}: {name} must be of the library of the data, {library.name}")
+    if not library.is_writeable(out):
         raise ValueError(f"{kernel}: {name} must be C-contiguous and writeable")
-    if module_of(like).may_share_memory(out, like):
+    if library.may_share_memory(out, like):
         raise ValueError(f"{kernel}: {name} must not share memory with the input")
     return out  # type: ignore[no-any-return]
 
@@ -150,7 +166,8 @@ def output(kernel: str, out: Any, like: Array, dtype: np.dtype[Any], *shape: int
 def outputs(kernel: str, out: Any, like: Array, *wanted: tuple[Any, ...]) -> tuple[Any, ...]:
     """Several outputs, each wanted as (dtype, *shape), from a tuple of the caller's arrays or new ones."""
     if out is None:
-        return tuple([module_of(like).empty(shape, dtype) for dtype, *shape in wanted])
+        empty = library_of(like).empty
+        return tuple([empty(like, tuple(shape), dtype) for dtype, *shape in wanted])
     if not isinstance(out, tuple) or len(out) != len(wanted):
         raise TypeError(f"{kernel}: out must be a tuple of {len(wanted)} arrays")
     names = [f"out[{i}]" for i in range(len(wanted))]
@@ -165,10 +182,10 @@ def search(
     k = count(kernel, "k", k, n, "the rows")
     one_of(kernel, "metric", metric, _METRICS)
     if mask is not None:
-        mask = contiguous(typed(kernel, "mask", mask, BOOL, n))
+        mask = beside(contiguous(typed(kernel, "mask", mask, BOOL, n)), like)
     if out is None:
-        empty = module_of(like).empty
-        return k, mask, (empty((nq, k), FLOAT32), empty((nq, k), INT64))
+        empty = library_of(like).empty
+        return k, mask, (empty(like, (nq, k), FLOAT32), empty(like, (nq, k), INT64))
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
@@ -183,14 +200,31 @@ def coarse(kernel: str, like: Array, d: int, centroids: Any, centroid: Any) -> t
         if centroids is None:
             raise ValueError(f"{kernel}: centroid needs centroids")
         centroid = contiguous(typed(kernel, "centroid", centroid, INT32, n))
-        if n and not 0 <= int(centroid.min()) <= int(centroid.max()) < count:
+        if n and is_on_host(centroid) and not 0 <= int(centroid.min()) <= int(centroid.max()) < count:
             raise ValueError(f"{kernel}: centroid must be in [0, {count})")
+        centroid = beside(centroid, like)
     return centroids, centroid
 
 
-def _module(kernel: str, name: str, a: Any) -> None:
-    if a.__class__ is not np.ndarray and module_of(a) is None:
+def on_host(a: Array) -> Array:
+    """The array, C-contiguous, on the host; waits for a device."""
+    return np.ascontiguousarray(library_of(a).to_host(a))
+
+
+def is_on_host(a: Array) -> bool:
+    """Whether a look at its values waits for no device."""
+    return library_of(a) is NUMPY
+
+
+def _array(kernel: str, name: str, a: Any) -> tuple[Array, np.dtype[Any]]:
+    """The array, of a library that kernels know, and its dtype as NumPy calls it."""
+    if a.__class__ is np.ndarray:
+        return a, a.dtype
+    a = adopted(a)
+    library = library_of(a)
+    if library is None:
         raise TypeError(f"{kernel}: {name} must be a NumPy or CuPy array, got {type(a).__name__}")
+    return a, library.dtype(a)
 
 
 def _shape(kernel: str, name: str, a: Array, shape: Shape) -> None:
@@ -224,25 +258,19 @@ def _integer(kernel: str, name: str, value: Any) -> int:
 
 
 def _floats_as_float32(kernel: str, name: str, value: Any, like: Array, shape: Shape) -> F32:
-    """Floats of this shape as C-contiguous float32, in the module of the data."""
+    """Floats of this shape as C-contiguous float32, in their own library."""
     if value.__class__ is like.__class__ is np.ndarray and value.dtype is FLOAT32 and value.flags.carray:
         _shape(kernel, name, value, shape)  # the common case, without a look at all that could be wrong
         return value
-    floats(kernel, name, value, *shape)
-    return _as_float32(value, like)
-
-
-def _as_float32(value: Array, like: Array) -> F32:
-    if value.dtype.char == "f" and value.flags.c_contiguous and type(value) is type(like):
-        return value if getattr(value.flags, "aligned", True) else value.copy()
-    xp = module_of(like) or np  # codes of no module are refused after the parameters that give their size
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
-        return xp.ascontiguousarray(value, np.float32)  # type: ignore[no-any-return]
+    value = floats(kernel, name, value, *shape)
+    if value.__class__ is np.ndarray and value.dtype.char == "f" and value.flags.c_contiguous:
+        return value if value.flags.aligned else value.copy()
+    return library_of(value).asarray(value, value, FLOAT32)  # type: ignore[no-any-return]
 
 
 def _is_finite(array: F32) -> bool:
     """On the host; arrays of a device are not waited for."""
-    if not isinstance(array, np.ndarray):
+    if array.__class__ is not np.ndarray and not is_on_host(array):
         return True
     finite = np.isfinite(array)
     if finite.size <= _SHORT:

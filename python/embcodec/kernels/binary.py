@@ -17,6 +17,7 @@ def bits_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """One bit for each value: 1 where x > threshold.
 
@@ -27,6 +28,7 @@ def bits_encode(
         out: uint8 (n, ceil(d / 8)).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d / 8)), rows padded with 0 bits.
@@ -36,12 +38,12 @@ def bits_encode(
         ValueError: a shape or order other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("bits_encode", "x", x, "n", "d")
+    x = _checks.floats("bits_encode", "x", x, "n", "d")
     n, d = x.shape
     threshold = _checks.per_dimension("bits_encode", "threshold", threshold, x, d)
     _checks.one_of("bits_encode", "order", order, _ORDERS)
     out = _checks.output("bits_encode", out, x, _checks.UINT8, n, code_size(d, 1))
-    run("bits_encode", (x, threshold, order), (out,), threads, isa)
+    run("bits_encode", (x, threshold, order), (out,), threads, isa, stream)
     return out
 
 
@@ -55,6 +57,7 @@ def bits_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The value `high` for each bit that is 1, `low` for each that is 0.
 
@@ -67,6 +70,7 @@ def bits_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -77,12 +81,12 @@ def bits_decode(
         BackendUnavailableError: isa cannot run here.
     """
     d = _checks.at_least("bits_decode", "d", d, 1)
-    _checks.typed("bits_decode", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
+    codes = _checks.typed("bits_decode", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_decode", "low", low, codes, d)
     high = _checks.per_dimension("bits_decode", "high", high, codes, d)
     _checks.one_of("bits_decode", "order", order, _ORDERS)
     out = _checks.output("bits_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
-    run("bits_decode", (codes, d, low, high, order), (out,), threads, isa)
+    run("bits_decode", (codes, d, low, high, order), (out,), threads, isa, stream)
     return out
 
 
@@ -95,6 +99,7 @@ def hamming_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes that differ in the fewest bits from each query's code.
 
@@ -106,6 +111,7 @@ def hamming_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k), the negative numbers of differing bits, descending, and row ids int64 (nq, k),
@@ -116,11 +122,11 @@ def hamming_topk(
         ValueError: a shape or k other than these.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
-    _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
-    queries = _checks.contiguous(queries)
+    codes = _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
+    queries = _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
+    queries = _checks.beside(_checks.contiguous(queries), codes)
     k, mask, out = _checks.search("hamming_topk", codes, queries.shape[0], k, "ip", mask, out)
-    run("hamming_topk", (codes, queries, k, mask), out, threads, isa)
+    run("hamming_topk", (codes, queries, k, mask), out, threads, isa, stream)
     return out
 
 
@@ -137,6 +143,7 @@ def bits_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k binary codes that score best against each float query (asymmetric distance).
 
@@ -154,6 +161,7 @@ def bits_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -165,10 +173,10 @@ def bits_topk(
     """
     queries = _checks.queries("bits_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("bits_topk", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
+    codes = _checks.typed("bits_topk", "codes", codes, _checks.UINT8, "n", code_size(d, 1))
     low = _checks.per_dimension("bits_topk", "low", low, codes, d)
     high = _checks.per_dimension("bits_topk", "high", high, codes, d)
     _checks.one_of("bits_topk", "order", order, _ORDERS)
     k, mask, out = _checks.search("bits_topk", codes, nq, k, metric, mask, out)
-    run("bits_topk", (codes, queries, k, low, high, order, metric, mask), out, threads, isa)
+    run("bits_topk", (codes, queries, k, low, high, order, metric, mask), out, threads, isa, stream)
     return out

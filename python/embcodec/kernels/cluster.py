@@ -16,6 +16,7 @@ def kmeans_fit(
     out: tuple[F32, I32] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I32, float]:
     """Lloyd's k-means, from k distinct rows chosen by the seed; the same result for any number of threads.
 
@@ -32,6 +33,7 @@ def kmeans_fit(
         out: float32 (k, d) and int32 (n,).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         The codebook float32 (k, d), the ids int32 (n,) of the rows' codewords and the inertia, the sum of
@@ -42,13 +44,13 @@ def kmeans_fit(
         ValueError: a shape, k, iterations or seed other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("kmeans_fit", "x", x, "n", "d")
+    x = _checks.floats("kmeans_fit", "x", x, "n", "d")
     n, d = x.shape
     k = _checks.count("kmeans_fit", "k", k, n, "the rows")
     iterations = _checks.at_least("kmeans_fit", "iterations", iterations, 0)
     seed = _checks.seed("kmeans_fit", seed)
     out = _checks.outputs("kmeans_fit", out, x, (_checks.FLOAT32, k, d), (_checks.INT32, n))
-    inertia = run("kmeans_fit", (x, k, iterations, seed), out, threads, isa)
+    inertia = run("kmeans_fit", (x, k, iterations, seed), out, threads, isa, stream)
     return (*out, inertia)
 
 
@@ -59,6 +61,7 @@ def vq_encode(
     out: I32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> I32:
     """The id of the nearest codeword: its distance is at most (1 + 1e-5) of the smallest, ties to the lower
     id.
@@ -69,6 +72,7 @@ def vq_encode(
         out: int32 (n,).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Ids int32 (n,).
@@ -78,8 +82,8 @@ def vq_encode(
         ValueError: a shape other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("vq_encode", "x", x, "n", "d")
+    x = _checks.floats("vq_encode", "x", x, "n", "d")
     codebook = _checks.parameter("vq_encode", "codebook", codebook, x, "k", x.shape[1])
     out = _checks.output("vq_encode", out, x, _checks.INT32, x.shape[0])
-    run("vq_encode", (x, codebook), (out,), threads, isa)
+    run("vq_encode", (x, codebook), (out,), threads, isa, stream)
     return out

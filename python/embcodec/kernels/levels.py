@@ -21,6 +21,7 @@ def levels_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """Quantize each value to the nearest of 2**bits levels times the step of its dimension.
 
@@ -35,6 +36,7 @@ def levels_encode(
         out: uint8 (n, ceil(d * bits / 8)).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed LSB-first, rows padded with 0 bits.
@@ -44,12 +46,12 @@ def levels_encode(
         ValueError: a shape or levels other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("levels_encode", "x", x, "n", "d")
+    x = _checks.floats("levels_encode", "x", x, "n", "d")
     n, d = x.shape
     levels, bits = _levels("levels_encode", levels, x)
     step = _checks.parameter("levels_encode", "step", step, x, d)
     out = _checks.output("levels_encode", out, x, _checks.UINT8, n, code_size(d, bits))
-    run("levels_encode", (x, levels, step), (out,), threads, isa)
+    run("levels_encode", (x, levels, step), (out,), threads, isa, stream)
     return out
 
 
@@ -61,6 +63,7 @@ def levels_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values levels[code] * step of codes from `levels_encode`.
 
@@ -71,6 +74,7 @@ def levels_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -80,9 +84,9 @@ def levels_decode(
         ValueError: a shape or levels other than these; a parameter that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
-    levels, step = _parameters("levels_decode", codes, levels, step)
+    codes, levels, step = _parameters("levels_decode", codes, levels, step)
     out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
-    run("levels_decode", (codes, levels, step), (out,), threads, isa)
+    run("levels_decode", (codes, levels, step), (out,), threads, isa, stream)
     return out
 
 
@@ -103,6 +107,7 @@ def levels_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query, without decoding them to memory.
 
@@ -124,6 +129,7 @@ def levels_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -133,7 +139,7 @@ def levels_topk(
         ValueError: a shape, levels, metric or k other than these; a parameter or query that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
-    levels, step = _parameters("levels_topk", codes, levels, step)
+    codes, levels, step = _parameters("levels_topk", codes, levels, step)
     queries = _checks.queries("levels_topk", queries, codes, len(step))
     k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
     if factor is not None:
@@ -145,22 +151,23 @@ def levels_topk(
         shift = _checks.column("levels_topk", "shift", shift, codes, "int8")
         direction = _checks.parameter("levels_topk", "direction", direction, codes, len(step))
     inputs = (codes, levels, step, queries, k, metric, mask, factor, centroids, centroid, shift, direction)
-    run("levels_topk", inputs, out, threads, isa)
+    run("levels_topk", inputs, out, threads, isa, stream)
     return out
 
 
-def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[F32, F32]:
-    """Levels and steps, to which the codes must fit."""
+def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[U8, F32, F32]:
+    """Codes, and the levels and steps to which they must fit."""
     levels, bits = _levels(kernel, levels, codes)
     step = _checks.parameter(kernel, "step", step, codes, "d")
-    _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
-    return levels, step
+    codes = _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
+    return codes, levels, step
 
 
 def _levels(kernel: str, levels: Any, like: Any) -> tuple[F32, int]:
+    ascending = not isinstance(levels, np.ndarray) or not (levels[1:] < levels[:-1]).any()
     levels = _checks.parameter(kernel, "levels", levels, like, "2**bits")
     if len(levels) not in _COUNTS:
         raise ValueError(f"{kernel}: levels must be (2**bits,) with bits from 1 to 8, got ({len(levels)},)")
-    if isinstance(levels, np.ndarray) and (levels[1:] < levels[:-1]).any():
+    if not ascending:
         raise ValueError(f"{kernel}: levels must ascend")
     return levels, len(levels).bit_length() - 1

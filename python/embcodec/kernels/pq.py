@@ -22,6 +22,7 @@ def pq_fit(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The codebooks of m subspaces of d / m neighbouring dimensions: `kmeans_fit` in each, with seed +
     subspace.
@@ -35,6 +36,7 @@ def pq_fit(
         out: float32 (m, 2**bits, d / m).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codebooks float32 (m, 2**bits, d / m).
@@ -45,7 +47,7 @@ def pq_fit(
             with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("pq_fit", "x", x, "n", "d")
+    x = _checks.floats("pq_fit", "x", x, "n", "d")
     n, d = x.shape
     m = _checks.count("pq_fit", "m", m, d, "the dimensions")
     if d % m:
@@ -56,7 +58,7 @@ def pq_fit(
     iterations = _checks.at_least("pq_fit", "iterations", iterations, 0)
     seed = _checks.seed("pq_fit", seed)
     out = _checks.output("pq_fit", out, x, _checks.FLOAT32, m, 2**bits, d // m)
-    run("pq_fit", (x, m, bits, iterations, seed), (out,), threads, isa)
+    run("pq_fit", (x, m, bits, iterations, seed), (out,), threads, isa, stream)
     return out
 
 
@@ -67,6 +69,7 @@ def pq_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """The nearest codeword in each subspace, as near and with ties as in `vq_encode`.
 
@@ -76,6 +79,7 @@ def pq_encode(
         out: uint8 (n, code_size).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, code_size): m bytes for ksub 256; ceil(m / 2) bytes, the low nibble first, for ksub
@@ -88,9 +92,9 @@ def pq_encode(
     """
     codebooks, bits = _codebooks("pq_encode", codebooks, x)
     m, _, dsub = codebooks.shape
-    _checks.floats("pq_encode", "x", x, "n", m * dsub)
+    x = _checks.floats("pq_encode", "x", x, "n", m * dsub)
     out = _checks.output("pq_encode", out, x, _checks.UINT8, x.shape[0], code_size(m, bits))
-    run("pq_encode", (x, codebooks), (out,), threads, isa)
+    run("pq_encode", (x, codebooks), (out,), threads, isa, stream)
     return out
 
 
@@ -101,6 +105,7 @@ def pq_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The codewords of each row, side by side.
 
@@ -110,6 +115,7 @@ def pq_decode(
         out: float32 (n, m * dsub).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, m * dsub).
@@ -121,9 +127,9 @@ def pq_decode(
     """
     codebooks, bits = _codebooks("pq_decode", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
+    codes = _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     out = _checks.output("pq_decode", out, codes, _checks.FLOAT32, codes.shape[0], m * dsub)
-    run("pq_decode", (codes, codebooks), (out,), threads, isa)
+    run("pq_decode", (codes, codebooks), (out,), threads, isa, stream)
     return out
 
 
@@ -135,6 +141,7 @@ def pq_tables(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The lookup tables of asymmetric distance: each query's part against each codeword.
 
@@ -145,6 +152,7 @@ def pq_tables(
         out: float32 (nq, m, ksub).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Tables float32 (nq, m, ksub).
@@ -159,7 +167,7 @@ def pq_tables(
     queries = _checks.queries("pq_tables", queries, queries, m * dsub)
     _checks.one_of("pq_tables", "metric", metric, _METRICS)
     out = _checks.output("pq_tables", out, queries, _checks.FLOAT32, queries.shape[0], m, ksub)
-    run("pq_tables", (queries, codebooks, metric), (out,), threads, isa)
+    run("pq_tables", (queries, codebooks, metric), (out,), threads, isa, stream)
     return out
 
 
@@ -174,6 +182,7 @@ def pq_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes that score best against each query, by sums of `pq_tables` (asymmetric distance).
 
@@ -187,6 +196,7 @@ def pq_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -198,10 +208,10 @@ def pq_topk(
     """
     codebooks, bits = _codebooks("pq_topk", codebooks, codes)
     m, _, dsub = codebooks.shape
-    _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
+    codes = _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
     k, mask, out = _checks.search("pq_topk", codes, queries.shape[0], k, metric, mask, out)
-    run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa)
+    run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa, stream)
     return out
 
 

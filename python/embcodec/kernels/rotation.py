@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from embcodec._backends import run
 from embcodec.kernels import _checks
-from embcodec.kernels._checks import F32, Floats
+from embcodec.kernels._checks import F32, U8, Floats
 
 
 def hadamard_size(d: int) -> int:
@@ -26,6 +30,7 @@ def hadamard_rotate(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """Rotate by a Hadamard matrix after random signs, at d log d additions a row.
 
@@ -42,6 +47,7 @@ def hadamard_rotate(
         out: float32 (n, size).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, size).
@@ -51,17 +57,69 @@ def hadamard_rotate(
         ValueError: a shape or signs other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("hadamard_rotate", "x", x, "n", "d")
-    signs = _checks.parameter("hadamard_rotate", "signs", signs, x, "size")
-    n, d = x.shape
-    size = signs.shape[0]
+    x, signs = _rotation("hadamard_rotate", x, signs)
+    out = _checks.output("hadamard_rotate", out, x, _checks.FLOAT32, len(x), len(signs))
+    run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa, stream)
+    return out
+
+
+def hadamard_sq_encode(
+    x: Floats,
+    signs: F32,
+    lo: F32,
+    step: F32,
+    bits: int = 8,
+    *,
+    out: U8 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> U8:
+    """Rotate and quantize: the codes of `sq_encode(hadamard_rotate(x, signs), lo, step, bits)`.
+
+    On a CUDA device the rotated rows never reach memory.
+
+    Args:
+        x: rows (n, d) of float32, float16, bfloat16 or float64, d at most size.
+        signs: +1 and -1, float (size,), where hadamard_size(size) == size.
+        lo: the value of code 0, float (size,).
+        step: the distance of neighbouring codes, float (size,), not negative.
+        bits: 8, 6 or 4.
+        out: uint8 (n, ceil(size * bits / 8)).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Codes uint8 (n, ceil(size * bits / 8)).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or value other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    name = "hadamard_sq_encode"
+    x, signs = _rotation(name, x, signs)
+    size = len(signs)
+    lo = _checks.parameter(name, "lo", lo, x, size)
+    step = _checks.parameter(name, "step", step, x, size)
+    _checks.one_of(name, "bits", bits, (8, 6, 4))
+    out = _checks.output(name, out, x, _checks.UINT8, len(x), _checks.code_size(size, bits))
+    run(name, (x, signs, lo, step, bits), (out,), threads, isa, stream)
+    return out
+
+
+def _rotation(kernel: str, x: Any, signs: Any) -> tuple[Floats, F32]:
+    """Rows, and signs of a size that they fit."""
+    x = _checks.floats(kernel, "x", x, "n", "d")
+    wrong = isinstance(signs, np.ndarray) and not (abs(signs) == 1).all()
+    signs = _checks.parameter(kernel, "signs", signs, x, "size")
+    d, size = x.shape[1], signs.shape[0]
     if size < d or hadamard_size(size) != size:
         raise ValueError(
-            f"hadamard_rotate: signs must be (size,) with an allowed size of at least {d}, such as "
+            f"{kernel}: signs must be (size,) with an allowed size of at least {d}, such as "
             f"{hadamard_size(d)}, got ({size},)"
         )
-    if not (abs(signs) == 1).all():
-        raise ValueError("hadamard_rotate: signs must be +1 and -1")
-    out = _checks.output("hadamard_rotate", out, x, _checks.FLOAT32, n, size)
-    run("hadamard_rotate", (x, signs, bool(inverse)), (out,), threads, isa)
-    return out
+    if wrong:
+        raise ValueError(f"{kernel}: signs must be +1 and -1")
+    return x, signs

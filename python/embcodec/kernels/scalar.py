@@ -18,6 +18,7 @@ def sq_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """Quantize each value to `bits` bits, over a range for each dimension.
 
@@ -31,6 +32,7 @@ def sq_encode(
         out: uint8 (n, ceil(d * bits / 8)).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed LSB-first (bits=4: low nibble first), rows padded with 0
@@ -41,13 +43,13 @@ def sq_encode(
         ValueError: a shape or bits other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("sq_encode", "x", x, "n", "d")
+    x = _checks.floats("sq_encode", "x", x, "n", "d")
     n, d = x.shape
     lo = _checks.parameter("sq_encode", "lo", lo, x, d)
     step = _checks.parameter("sq_encode", "step", step, x, d)
     _checks.one_of("sq_encode", "bits", bits, _BITS)
     out = _checks.output("sq_encode", out, x, _checks.UINT8, n, code_size(d, bits))
-    run("sq_encode", (x, lo, step, bits), (out,), threads, isa)
+    run("sq_encode", (x, lo, step, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -60,6 +62,7 @@ def sq_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values lo + code * step of codes from `sq_encode`.
 
@@ -71,6 +74,7 @@ def sq_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -84,9 +88,9 @@ def sq_decode(
     lo = _checks.parameter("sq_decode", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_decode", "step", step, codes, d)
-    _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
-    run("sq_decode", (codes, lo, step, bits), (out,), threads, isa)
+    run("sq_decode", (codes, lo, step, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -103,6 +107,7 @@ def sq_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k rows that score best against each query, without decoding them to memory.
 
@@ -120,6 +125,7 @@ def sq_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k), descending, and row ids int64 (nq, k), ascending among equal scores. Where the
@@ -134,10 +140,10 @@ def sq_topk(
     lo = _checks.parameter("sq_topk", "lo", lo, codes, "d")
     d = lo.shape[0]
     step = _checks.parameter("sq_topk", "step", step, codes, d)
-    _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     queries = _checks.queries("sq_topk", queries, codes, d)
     k, mask, out = _checks.search("sq_topk", codes, queries.shape[0], k, metric, mask, out)
-    run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa)
+    run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa, stream)
     return out
 
 
@@ -148,6 +154,7 @@ def rowsq_encode(
     out: tuple[U8, F32, F32] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[U8, F32, F32]:
     """Quantize each value to `bits` bits, over the range of its row.
 
@@ -160,6 +167,7 @@ def rowsq_encode(
         out: uint8 (n, ceil(d * bits / 8)), float32 (n,) and float32 (n,).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, ceil(d * bits / 8)), packed as in `sq_encode`, scale float32 (n,) and offset float32
@@ -170,12 +178,12 @@ def rowsq_encode(
         ValueError: a shape or bits other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("rowsq_encode", "x", x, "n", "d")
+    x = _checks.floats("rowsq_encode", "x", x, "n", "d")
     n, d = x.shape
     _checks.one_of("rowsq_encode", "bits", bits, _BITS)
     wanted = (_checks.UINT8, n, code_size(d, bits)), (_checks.FLOAT32, n), (_checks.FLOAT32, n)
     out = _checks.outputs("rowsq_encode", out, x, *wanted)
-    run("rowsq_encode", (x, bits), out, threads, isa)
+    run("rowsq_encode", (x, bits), out, threads, isa, stream)
     return out
 
 
@@ -189,6 +197,7 @@ def rowsq_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The values offset + code * scale of codes from `rowsq_encode`.
 
@@ -201,6 +210,7 @@ def rowsq_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -212,12 +222,12 @@ def rowsq_decode(
     """
     d = _checks.at_least("rowsq_decode", "d", d, 1)
     _checks.one_of("rowsq_decode", "bits", bits, _BITS)
-    _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_decode", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_decode", "offset", offset, codes, n)
     out = _checks.output("rowsq_decode", out, codes, _checks.FLOAT32, n, d)
-    run("rowsq_decode", (codes, scale, offset, d, bits), (out,), threads, isa)
+    run("rowsq_decode", (codes, scale, offset, d, bits), (out,), threads, isa, stream)
     return out
 
 
@@ -234,6 +244,7 @@ def rowsq_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k rows that score best against each query, without decoding them to memory.
 
@@ -251,6 +262,7 @@ def rowsq_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -263,12 +275,12 @@ def rowsq_topk(
     _checks.one_of("rowsq_topk", "bits", bits, _BITS)
     queries = _checks.queries("rowsq_topk", queries, codes, "d")
     nq, d = queries.shape
-    _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
+    codes = _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     n = codes.shape[0]
     scale = _checks.parameter("rowsq_topk", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)
     k, mask, out = _checks.search("rowsq_topk", codes, nq, k, metric, mask, out)
-    run("rowsq_topk", (codes, scale, offset, queries, k, bits, metric, mask), out, threads, isa)
+    run("rowsq_topk", (codes, scale, offset, queries, k, bits, metric, mask), out, threads, isa, stream)
     return out
 
 
@@ -282,6 +294,7 @@ def flat_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """Exact search: the k rows of x that score best against each query.
 
@@ -295,6 +308,7 @@ def flat_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -305,8 +319,8 @@ def flat_topk(
             the queries or in a row of x that may be returned.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("flat_topk", "x", x, "n", "d")
+    x = _checks.floats("flat_topk", "x", x, "n", "d")
     queries = _checks.queries("flat_topk", queries, x, x.shape[1])
     k, mask, out = _checks.search("flat_topk", x, queries.shape[0], k, metric, mask, out)
-    run("flat_topk", (x, queries, k, metric, mask), out, threads, isa)
+    run("flat_topk", (x, queries, k, metric, mask), out, threads, isa, stream)
     return out

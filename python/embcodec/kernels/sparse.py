@@ -25,6 +25,7 @@ def topk_encode(
     out: tuple[Indices, F32] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[Indices, F32]:
     """Keep the k values of largest magnitude in each row, ties to the lower index.
 
@@ -34,6 +35,7 @@ def topk_encode(
         out: uint16 (uint32 where d > 65536) (n, k) and float32 (n, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Indices uint16 (uint32 where d > 65536) (n, k), ascending, and the values float32 (n, k): 6 (8) k
@@ -44,11 +46,11 @@ def topk_encode(
         ValueError: a shape or k other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("topk_encode", "x", x, "n", "d")
+    x = _checks.floats("topk_encode", "x", x, "n", "d")
     n, d = x.shape
     k = _checks.count("topk_encode", "k", k, d, "the dimensions")
     out = _checks.outputs("topk_encode", out, x, (_index_dtype(d), n, k), (_checks.FLOAT32, n, k))
-    run("topk_encode", (x, k), out, threads, isa)
+    run("topk_encode", (x, k), out, threads, isa, stream)
     return out
 
 
@@ -60,6 +62,7 @@ def topk_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The dense rows of sparse codes.
 
@@ -70,6 +73,7 @@ def topk_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Rows float32 (n, d).
@@ -80,9 +84,9 @@ def topk_decode(
         BackendUnavailableError: isa cannot run here.
     """
     d = _checks.at_least("topk_decode", "d", d, 1)
-    _entries("topk_decode", indices, values, d)
+    indices, values = _entries("topk_decode", indices, values, d)
     out = _checks.output("topk_decode", out, indices, _checks.FLOAT32, indices.shape[0], d)
-    run("topk_decode", (indices, values, d), (out,), threads, isa)
+    run("topk_decode", (indices, values, d), (out,), threads, isa, stream)
     return out
 
 
@@ -97,6 +101,7 @@ def sparse_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k sparse codes that score best against each dense query.
 
@@ -110,6 +115,7 @@ def sparse_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -122,13 +128,14 @@ def sparse_topk(
     """
     queries = _checks.queries("sparse_topk", queries, indices, "d")
     nq, d = queries.shape
-    _entries("sparse_topk", indices, values, d)
+    indices, values = _entries("sparse_topk", indices, values, d)
     k, mask, out = _checks.search("sparse_topk", indices, nq, k, metric, mask, out)
-    run("sparse_topk", (indices, values, queries, k, metric, mask), out, threads, isa)
+    run("sparse_topk", (indices, values, queries, k, metric, mask), out, threads, isa, stream)
     return out
 
 
-def _entries(kernel: str, indices: Indices, values: F32, d: int) -> None:
-    _checks.typed(kernel, "indices", indices, _index_dtype(d), "n", "k")
-    _checks.typed(kernel, "values", values, _checks.FLOAT32, *indices.shape)
+def _entries(kernel: str, indices: Indices, values: F32, d: int) -> tuple[Indices, F32]:
+    indices = _checks.typed(kernel, "indices", indices, _index_dtype(d), "n", "k")
+    values = _checks.typed(kernel, "values", values, _checks.FLOAT32, *indices.shape)
     _checks.count(kernel, "k", indices.shape[1], d, "the dimensions")
+    return indices, values

@@ -25,6 +25,7 @@ def trellis_encode(
     out: U8 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> U8:
     """The codes whose decoded rows have the least weighted squared error, found by Viterbi's algorithm.
 
@@ -45,6 +46,7 @@ def trellis_encode(
         out: uint8 (n, code size).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Codes uint8 (n, code size); the code size is the bits of all components / 8.
@@ -54,13 +56,13 @@ def trellis_encode(
         ValueError: a shape or value other than these; a value that is not finite, with its row.
         BackendUnavailableError: isa cannot run here.
     """
-    _checks.floats("trellis_encode", "x", x, "n", "d")
+    x = _checks.floats("trellis_encode", "x", x, "n", "d")
     n, d = x.shape
     codebooks, step, rates = _plan("trellis_encode", codebooks, step, rates, x)
-    _checks.floats("trellis_encode", "x", x, "n", len(step))
+    x = _checks.floats("trellis_encode", "x", x, "n", len(step))
     weight = _checks.parameter("trellis_encode", "weight", weight, x, d)
     out = _checks.output("trellis_encode", out, x, _checks.UINT8, n, code_size(rates))
-    run("trellis_encode", (x, codebooks, step, rates, weight), (out,), threads, isa)
+    run("trellis_encode", (x, codebooks, step, rates, weight), (out,), threads, isa, stream)
     return out
 
 
@@ -74,6 +76,7 @@ def trellis_decode(
     out: F32 | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> F32:
     """The components that codes from `trellis_encode` stand for.
 
@@ -86,6 +89,7 @@ def trellis_decode(
         out: float32 (n, d).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Components float32 (n, d).
@@ -98,9 +102,9 @@ def trellis_decode(
     name = "trellis_decode"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
-    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
+    codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     out = _checks.output(name, out, codes, _checks.FLOAT32, codes.shape[0], len(step))
-    run(name, (codes, codebooks, step, rates, factors), (out,), threads, isa)
+    run(name, (codes, codebooks, step, rates, factors), (out,), threads, isa, stream)
     return out
 
 
@@ -120,6 +124,7 @@ def trellis_topk(
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query.
 
@@ -140,6 +145,7 @@ def trellis_topk(
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
         Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
@@ -152,13 +158,13 @@ def trellis_topk(
     name = "trellis_topk"
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
-    _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
+    codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     d = len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
     centroids, centroid = _checks.coarse(name, codes, d, centroids, centroid)
     inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factors, centroids, centroid)
-    run(name, inputs, out, threads, isa)
+    run(name, inputs, out, threads, isa, stream)
     return out
 
 
@@ -167,10 +173,11 @@ def _factors(kernel: str, factors: Any, like: Any) -> F32 | None:
 
 
 def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tuple[I8, F32, U8]:
+    """Codebooks and steps beside the codes; rates on the host, where what follows from them is computed."""
     codebooks = _checks.contiguous(_checks.typed(kernel, "codebooks", codebooks, _INT8, 8, LEVELS))
     step = _checks.parameter(kernel, "step", step, like, "d")
-    rates = _checks.contiguous(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
-    if codebooks.min() < -127:
+    rates = _checks.on_host(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
+    if _checks.is_on_host(codebooks) and codebooks.min() < -127:
         raise ValueError(f"{kernel}: codebooks must be in [-127, 127]")
     units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
     if not (
@@ -184,4 +191,4 @@ def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tupl
         raise ValueError(
             f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16"
         )
-    return codebooks, step, rates
+    return _checks.beside(codebooks, like), step, rates

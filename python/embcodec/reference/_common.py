@@ -15,6 +15,7 @@ Array = Any  # of xp
 
 LANES = 16
 NON_FINITE = "x has a non-finite value in row {row}"
+DISORDER = "indices must ascend and be below {d}, row {row} does not"
 
 
 def as_float32(kernel: str, x: Array, xp: Any) -> Array:

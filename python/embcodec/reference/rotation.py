@@ -8,6 +8,7 @@ import numpy as np
 
 from embcodec.reference._common import Array, as_float32, pad_columns
 from embcodec.reference._registry import Arguments, grid, register
+from embcodec.reference.scalar import BITS, sq_encode
 
 # Symmetric Hadamard matrices by Paley's second construction (1933), over the fields of 5 and 9 elements.
 # Bit j of row i is set where the element is +1.
@@ -72,3 +73,19 @@ def hadamard_rotate(x: Array, signs: Array, inverse: bool = False, xp: Any = np)
         blocks.append(block)
     y = xp.stack(blocks, axis=1).reshape(n, size) * xp.float32(1 / np.sqrt(size))
     return y * signs if inverse else y
+
+
+def _encode_inputs(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
+    arguments = _inputs(x, rng, False)
+    del arguments["inverse"]
+    size = arguments["signs"].shape[0]
+    bound = np.abs(x).max(initial=0) * np.float32(2) + np.float32(1)
+    lo, step = np.full(size, -bound), np.full(size, 2 * bound / (2**bits - 1))
+    return {**arguments, "lo": lo.astype(np.float32), "step": step.astype(np.float32), "bits": bits}
+
+
+@register(family="rotation", inputs=_encode_inputs, variants=grid(bits=BITS))
+def hadamard_sq_encode(x: Array, signs: Array, lo: Array, step: Array, bits: int = 8, xp: Any = np) -> Array:
+    """The rotation, then sq_encode."""
+    as_float32("hadamard_sq_encode", x, xp)
+    return sq_encode(hadamard_rotate(x, signs, xp=xp), lo, step, bits, xp=xp)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, cosine, dot16, refuse_rows, topk
+from embcodec.reference._common import DISORDER, Array, as_float32, cosine, dot16, refuse_rows, topk
 from embcodec.reference._peers import numpy_scan
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
 
@@ -49,7 +49,7 @@ def _refuse_disorder(kernel: str, indices: Array, d: int, xp: Any) -> None:
     """Codes may come from anywhere, and an index beyond d would be an address beyond the row."""
     wide = indices.astype(xp.int64)
     bad = (wide >= d).any(axis=1) | (wide[:, 1:] <= wide[:, :-1]).any(axis=1)
-    refuse_rows(kernel, f"indices must ascend and be below {d}, row {{row}} does not", bad, xp)
+    refuse_rows(kernel, DISORDER.format(d=d, row="{row}"), bad, xp)
 
 
 @register(family="sparse", inputs=_encode_inputs, variants=grid(kept=KEPT), peer=_numpy_encode)

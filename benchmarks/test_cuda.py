@@ -1,0 +1,83 @@
+"""Every kernel on a CUDA device.
+
+    pytest benchmarks/test_cuda.py --benchmark-enable --rows 1000000 --dims 768
+
+Times are taken by events on the stream, over inputs that take turns, so that none is in the cache from
+the last run. extra_info has the bytes touched and their rate as a share of the device's own copy
+bandwidth. Needs CuPy and a device; skips without.
+"""
+
+import numpy as np
+import pytest
+
+from embcodec import kernels, synchronize
+from embcodec.reference import REGISTRY, bytes_touched, outputs
+
+cupy = pytest.importorskip("cupy")
+try:
+    cupy.cuda.runtime.getDeviceCount()
+except cupy.cuda.runtime.CUDARuntimeError as error:
+    pytest.skip(f"no CUDA device: {error}", allow_module_level=True)
+
+CACHE_BYTES = 256 << 20  # more than any device's second-level cache
+CASES = [
+    (name, variant)
+    for name, kernel in REGISTRY.items()
+    for variant in kernel.variants
+    if variant.get("metric", "ip") == "ip" and not variant.get("masked") and not name.endswith("_fit")
+]
+
+
+def milliseconds(calls, repeats=5):
+    """Of one call: the median of several runs of all of them."""
+    times = []
+    for call in calls:
+        call()
+    for _ in range(repeats):
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        for call in calls:
+            call()
+        end.record()
+        end.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(start, end) / len(calls))
+    return float(np.median(times))
+
+
+@pytest.fixture(scope="module")
+def copy_bandwidth():
+    """Bytes a second, read and written."""
+    source = cupy.empty(1 << 28, np.float32)
+    target = cupy.empty_like(source)
+    return 2 * source.nbytes / milliseconds([lambda: cupy.copyto(target, source)]) * 1e3
+
+
+def on_device(inputs):
+    return {name: cupy.asarray(v) if isinstance(v, np.ndarray) else v for name, v in inputs.items()}
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES, ids=lambda value: str(value))
+def test_kernel(benchmark, pytestconfig, copy_bandwidth, name, variant):
+    n, d, nq = map(pytestconfig.getoption, ("rows", "dims", "queries"))
+    rng = np.random.default_rng(0)
+    inputs = REGISTRY[name].inputs(rng.standard_normal((min(n, 4096), d), np.float32), rng, **variant)
+    if name.endswith("_topk"):
+        inputs["queries"] = np.resize(inputs["queries"], (nq, inputs["queries"].shape[1]))
+    rows = {a for a, v in inputs.items() if isinstance(v, np.ndarray) and len(v) == min(n, 4096)} - {
+        "queries"
+    }
+    inputs |= {a: np.resize(inputs[a], (n, *inputs[a].shape[1:])) for a in rows}
+    touched = bytes_touched(
+        inputs, tuple(r.get() for r in outputs(getattr(kernels, name)(**on_device(inputs))))
+    )
+    copies = [on_device(inputs) for _ in range(max(2, CACHE_BYTES // touched + 1))]
+    calls = [lambda i=i: getattr(kernels, name)(**i) for i in copies]
+    took = milliseconds(calls)
+    synchronize()
+    benchmark(calls[0])
+    benchmark.extra_info |= {
+        "milliseconds": took,
+        "bytes": touched,
+        "share_of_copy": round(touched / took * 1e3 / copy_bandwidth, 3),
+        "device": cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(),
+    }

@@ -1,0 +1,74 @@
+// One bit a dimension: thresholding, decoding to two values, search by Hamming distance and by float queries.
+#include "scan.cuh"
+
+namespace embcodec {
+namespace cuda {
+namespace {
+
+struct BitsCoder {
+  const float* threshold;
+  bool msb;
+  static constexpr int bits = 1;
+  __device__ uint32_t operator()(float x, int64_t, int64_t j) const { return x > threshold[j]; }
+  __device__ uint64_t finish(uint64_t word) const { return msb ? reverse_bits_in_bytes(word) : word; }
+};
+
+struct BitsSource {
+  static constexpr bool kMayBeBad = false;
+  Codes codes;
+  BitsParams p;
+  __device__ float value(int64_t row, int64_t j) const {
+    const int64_t bit = p.msb ? 7 - j % 8 : j % 8;
+    return codes.data[row * codes.stride + j / 8] >> bit & 1 ? p.high[j] : p.low[j];
+  }
+};
+
+// A thread a row, which it reads once for up to this many queries.
+constexpr int kHammingQueries = 8;
+
+__device__ inline uint64_t word_at(const uint8_t* p, int64_t bytes) {
+  return bytes >= 8 && aligned<uint64_t>(p) ? *reinterpret_cast<const uint64_t*>(p)
+                                            : load_word(p, bytes < 8 ? bytes : 8);
+}
+
+__global__ void score_hamming(Codes codes, Codes wanted, int64_t bytes, Group group) {
+  const int64_t row = group.rows.begin + thread_number(), first = static_cast<int64_t>(blockIdx.y) * kHammingQueries;
+  if (!group.allowed(row)) return;
+  int64_t different[kHammingQueries] = {};
+  const uint8_t* code = codes.data + row * codes.stride;
+  EMB_ROLLED for (int64_t j = 0; j < bytes; j += 8) {
+    const uint64_t word = word_at(code + j, bytes - j);
+    EMB_UNROLL for (int q = 0; q < kHammingQueries; ++q) {
+      if (first + q >= group.count) continue;
+      const uint8_t* query = wanted.data + (group.first + first + q) * wanted.stride;
+      different[q] += __builtin_popcountll(word ^ word_at(query + j, bytes - j));
+    }
+  }
+  EMB_UNROLL for (int q = 0; q < kHammingQueries; ++q) if (first + q < group.count)
+      offer(group, first + q, -static_cast<float>(different[q]), row);
+}
+
+}  // namespace
+
+int64_t bits_encode(const Rows& x, const float* threshold, bool msb, CodesOut out, const Call& call) {
+  return launch_encode(x, BitsCoder{threshold, msb}, out, call);
+}
+
+int64_t bits_decode(const Codes& codes, const BitsParams& p, float* out, const Call& call) {
+  return launch_decode(BitsSource{codes, p}, codes.n, p.d, out, call);
+}
+
+int64_t bits_topk(const Codes& codes, const BitsParams& p, const Search& search, const Call& call) {
+  return search_source(BitsSource{codes, p}, codes.n, search, call);
+}
+
+int64_t hamming_topk(const Codes& codes, const Codes& wanted, int64_t bytes, const Search& search, const Call& call) {
+  return search_rows(codes.n, search, call, [&](const Group& group) {
+    const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock), blocks_for(group.count, kHammingQueries));
+    EMB_LAUNCH((score_hamming), grid, kBlock, 0, call.stream, codes, wanted, bytes, group);
+    check(cudaGetLastError());
+  });
+}
+
+}  // namespace cuda
+}  // namespace embcodec

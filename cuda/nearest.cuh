@@ -1,0 +1,182 @@
+// The nearest codeword: a block takes 64 rows through 64 codewords at a time, float32 with fused multiply-add
+// nominates, and where the runner-up is closer than rounding could tell, float64 decides. So the result is the nearest
+// codeword, ties to the lower id, whatever the data.
+#pragma once
+#include "rows.cuh"
+
+namespace embcodec {
+namespace cuda {
+namespace {
+
+constexpr int kSide = 16, kMicro = 4, kTile = kSide * kMicro;  // threads of a side, rows (codewords) of one, of a block
+constexpr int kStep = 16;                                      // dimensions at a time
+static_assert(kSide * kSide == kBlock, "");
+
+// Codebooks (m, k, d) side by side in a row of x. `ids` takes int32 of the only codebook; `codes` a byte for each, or
+// for two of them.
+struct Assignment {
+  Rows x;
+  const float* codebooks;
+  int64_t m, k, d;
+  int32_t* ids;
+  CodesOut codes;
+};
+
+struct Best {
+  float distance, second;
+  int32_t id;
+
+  __device__ void offer(float other, int32_t other_id) {
+    if (other < distance) {
+      second = distance;
+      distance = other;
+      id = other_id;
+    } else if (other < second) {
+      second = other;
+    }
+  }
+  __device__ void merge(const Best& other) {
+    const bool better = other.distance < distance || (other.distance == distance && other.id < id);
+    const float worse = better ? distance : other.distance, a = second < other.second ? second : other.second;
+    second = worse < a ? worse : a;
+    if (!better) return;
+    distance = other.distance;
+    id = other.id;
+  }
+  // Each of the two float32 sums of d squares is off by at most (d + 3) 2^-24 of it, or by what underflow takes.
+  __device__ bool certain(int64_t d) const {
+    const float units = 2.4f * static_cast<float>(d + 5) * 5.9604645e-8f, underflow = static_cast<float>(d) * 2.4e-38f;
+    return distance + (units * distance + underflow) < second;
+  }
+};
+
+__device__ inline Best shuffled(const Best& b, unsigned mask, int width) {
+  return {__shfl_xor_sync(mask, b.distance, width), __shfl_xor_sync(mask, b.second, width),
+          __shfl_xor_sync(mask, b.id, width)};
+}
+
+// By the 16 threads that share a row: codewords t, t + 16, ...
+__device__ inline int32_t nearest_by_double(const Assignment& a, int64_t s, int64_t row, unsigned mask) {
+  double best = __builtin_inf();
+  int32_t id = 0x7fffffff;
+  for (int64_t j = threadIdx.x % kSide; j < a.k; j += kSide) {
+    const float* codeword = a.codebooks + (s * a.k + j) * a.d;
+    double sum = 0.0;
+    EMB_ROLLED for (int64_t i = 0; i < a.d; ++i) {
+      const double t = static_cast<double>(element(a.x, row, s * a.d + i)) - static_cast<double>(codeword[i]);
+      sum += t * t;
+    }
+    if (!(sum < best)) continue;
+    best = sum;
+    id = static_cast<int32_t>(j);
+  }
+  for (int width = kSide / 2; width > 0; width /= 2) {
+    const double other = __shfl_xor_sync(mask, best, width);
+    const int32_t other_id = __shfl_xor_sync(mask, id, width);
+    if (other > best || (other == best && other_id > id)) continue;
+    best = other;
+    id = other_id;
+  }
+  return id < a.k ? id : 0;  // a row that was refused is near to none
+}
+
+// Values of 64 rows (of x or of a codebook) in kStep dimensions, to tile[dimension][row].
+template <class Value>
+__device__ inline void load_tile(float (*tile)[kTile + 1], const Value& value) {
+  EMB_UNROLL for (int i = 0; i < kTile * kStep / kBlock; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kBlock;
+    tile[at % kStep][at / kStep] = value(at / kStep, at % kStep);
+  }
+}
+
+// Squared distances of the block's rows to codewords first_code .. first_code + 63, of which each thread has 16.
+__device__ inline void distances(const Assignment& a, int64_t s, int64_t first_row, int64_t first_code,
+                                 const Call& call, float (*sum)[kMicro]) {
+  EMB_SHARED(float, rows, [kStep][kTile + 1]);
+  EMB_SHARED(float, codewords, [kStep][kTile + 1]);
+  const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
+  EMB_ROLLED for (int64_t first = 0; first < a.d; first += kStep) {
+    __syncthreads();
+    load_tile(rows, [&](int r, int i) {
+      if (first_row + r >= a.x.n || first + i >= a.d) return 0.0f;
+      const float v = element(a.x, first_row + r, s * a.d + first + i);
+      if (first_code == 0 && !(v - v == 0.0f)) refuse(call, first_row + r);
+      return v;
+    });
+    load_tile(codewords, [&](int c, int i) {
+      const bool there = first_code + c < a.k && first + i < a.d;
+      return there ? a.codebooks[(s * a.k + first_code + c) * a.d + first + i] : 0.0f;
+    });
+    __syncthreads();
+    EMB_ROLLED for (int i = 0; i < kStep; ++i) {
+      float x[kMicro];
+      EMB_UNROLL for (int r = 0; r < kMicro; ++r) x[r] = rows[i][ty + kSide * r];
+      EMB_UNROLL for (int c = 0; c < kMicro; ++c) {
+        const float y = codewords[i][tx + kSide * c];
+        EMB_UNROLL for (int r = 0; r < kMicro; ++r) {
+          const float t = x[r] - y;
+          sum[r][c] = __builtin_fmaf(t, t, sum[r][c]);
+        }
+      }
+    }
+  }
+}
+
+// The ids of the thread's rows ty, ty + 16, ... of the block in codebook s; all 16 threads of a row have the same.
+__device__ inline void nearest(const Assignment& a, int64_t s, int64_t first_row, const Call& call, int32_t* ids) {
+  const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
+  const float infinity = __builtin_inff();
+  Best best[kMicro];
+  EMB_UNROLL for (int r = 0; r < kMicro; ++r) best[r] = {infinity, infinity, 0};
+  for (int64_t first_code = 0; first_code < a.k; first_code += kTile) {
+    float sum[kMicro][kMicro] = {};
+    distances(a, s, first_row, first_code, call, sum);
+    EMB_UNROLL for (int c = 0; c < kMicro; ++c) {
+      const int64_t code = first_code + tx + kSide * c;
+      if (code >= a.k) continue;
+      EMB_UNROLL for (int r = 0; r < kMicro; ++r) best[r].offer(sum[r][c], static_cast<int32_t>(code));
+    }
+  }
+  const unsigned mask = 0xffffu << (threadIdx.x % 32 / kSide * kSide);
+  EMB_UNROLL for (int r = 0; r < kMicro; ++r) {
+    for (int width = kSide / 2; width > 0; width /= 2) best[r].merge(shuffled(best[r], mask, width));
+    const int64_t row = first_row + ty + kSide * r;
+    ids[r] = best[r].id;
+    if (row < a.x.n && !best[r].certain(a.d)) ids[r] = nearest_by_double(a, s, row, mask);
+  }
+}
+
+// One unit of the output is an id, a byte of one code, or a byte of PER_UNIT = 2.
+template <int PER_UNIT>
+__global__ void assign_rows(Assignment a, Call call) {
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTile, units = (a.m + PER_UNIT - 1) / PER_UNIT;
+  const int tx = static_cast<int>(threadIdx.x) % kSide, ty = static_cast<int>(threadIdx.x) / kSide;
+  for (int64_t unit = blockIdx.y; unit < units; unit += gridDim.y) {
+    int32_t ids[kMicro], high[kMicro] = {};
+    nearest(a, unit * PER_UNIT, first_row, call, ids);
+    if (PER_UNIT == 2 && unit * 2 + 1 < a.m) nearest(a, unit * 2 + 1, first_row, call, high);
+    if (tx != 0) continue;
+    EMB_UNROLL for (int r = 0; r < kMicro; ++r) {
+      const int64_t row = first_row + ty + kSide * r;
+      if (row >= a.x.n) continue;
+      if (a.ids)
+        a.ids[row] = ids[r];
+      else
+        a.codes.data[row * a.codes.stride + unit] = static_cast<uint8_t>(ids[r] | high[r] << 4);
+    }
+  }
+}
+
+template <int PER_UNIT>
+int64_t launch_assign(const Assignment& a, const Call& call) {
+  if (a.x.n == 0) return 0;
+  const int64_t units = (a.m + PER_UNIT - 1) / PER_UNIT;
+  const dim3 grid(blocks_for(a.x.n, kTile), static_cast<unsigned>(units < 65535 ? units : 65535));
+  EMB_LAUNCH((assign_rows<PER_UNIT>), grid, kBlock, 0, call.stream, a, call);
+  check(cudaGetLastError());
+  return 0;
+}
+
+}  // namespace
+}  // namespace cuda
+}  // namespace embcodec

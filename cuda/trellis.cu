@@ -1,0 +1,215 @@
+// Trellis-coded quantization over the bit-shift trellis: Viterbi's algorithm by a warp a row, decoding, and the scan.
+#include "../cpp/row/scalar.h"
+#include "../cpp/row/trellis.h"
+#include "scan.cuh"
+
+namespace embcodec {
+namespace cuda {
+namespace {
+
+constexpr int kWarps = 4;                     // of a block; a row each
+constexpr int64_t kMostBlocks = 1024;         // more rows take turns
+constexpr int kChoices = kTrellisStates / 2;  // a step decides among at most this many groups
+
+// Where a component's window begins, in bits, and its codebook: 16 * bit + book. kNoBook: it is not coded.
+constexpr uint32_t kNoBook = 15;
+
+__global__ void trellis_places(TrellisParams p, uint32_t* places) {
+  const int64_t j = thread_number();
+  if (j >= p.d) return;
+  places[j] = kNoBook;
+  for (int i = 0; i < p.segments; ++i) {
+    const TrellisSegment& s = p.segment[i];
+    const int64_t at = j - s.begin;
+    if (at < 0 || at >= s.count) continue;
+    const bool pair = s.rate == 1;
+    const int64_t bit = 8 * s.byte + (pair ? at / 2 : at * trellis_shift(s.rate));
+    places[j] = static_cast<uint32_t>(16 * bit + trellis_book(s.rate) + (pair ? at % 2 : 0));
+  }
+}
+
+struct TrellisSource {
+  static constexpr bool kMayBeBad = false;
+  Codes codes;
+  TrellisParams p;
+  Coarse coarse;
+  const uint32_t* places;
+  __device__ float value(int64_t row, int64_t j) const {
+    const uint32_t place = places[j], book = place % 16;
+    const uint8_t* code = codes.data + row * codes.stride;
+    float x = 0.0f;
+    if (book != kNoBook) {
+      const uint32_t byte = place / 128, bit = place / 16 % 8;
+      const uint32_t next = byte + 1 < p.bytes ? code[byte + 1] : 0;  // behind the string lie zeros
+      const uint32_t window = (code[byte] | next << 8) >> bit & 255;
+      x = static_cast<float>(trellis_level(p.codebooks + kTrellisLevels * book, window)) * p.step[j];
+      if (p.factors) x *= p.factors[code[p.bytes]];
+    }
+    return coarse.count ? x + coarse.centroids[coarse.of(row) * p.d + j] : x;
+  }
+};
+
+// Steps of the trellis from the last to the first, as the encoder takes them.
+struct Step {
+  int64_t j;  // its first component
+  int rate;
+  __device__ bool pair() const { return rate == 1; }
+  __device__ int shift() const { return trellis_shift(rate); }
+};
+
+__device__ inline Step step_before(const TrellisParams& p, int64_t end) {
+  int i = p.segments - 1;
+  while (p.segment[i].begin >= end) --i;
+  const int rate = p.segment[i].rate;
+  return {end - (rate == 1 ? 2 : 1), rate};
+}
+
+// What the 2^shift windows behind each group cost at least, and the first of them that costs it.
+__device__ inline void least_costs(const float* cost, int shift, float* least, uint8_t* choice) {
+  const int groups = kTrellisStates >> shift;
+  for (int t = static_cast<int>(threadIdx.x % 32); t < groups; t += 32) {
+    float low = cost[t];
+    int which = 0;
+    for (int b = 1; b < 1 << shift; ++b) {
+      const float other = cost[t + b * groups];
+      if (!(other < low)) continue;
+      low = other;
+      which = b;
+    }
+    least[t] = low;
+    choice[t] = static_cast<uint8_t>(which);
+  }
+}
+
+__device__ inline float weighted_error(float x, float weight, float level) {
+  const float t = x - level;
+  return weight * (t * t);
+}
+
+// A component in units of its step, and its weight.
+struct Scaled {
+  float x, weight;
+};
+__device__ inline Scaled scaled(const Rows& x, const TrellisParams& p, int64_t row, int64_t j) {
+  return {element(x, row, j) * inverse_step(p.step[j]), p.weight[j]};
+}
+
+__device__ inline void extend(const Rows& x, const TrellisParams& p, int64_t row, const Step& step, const float* levels,
+                              const float* least, float* cost) {
+  const Scaled first = scaled(x, p, row, step.j), second = scaled(x, p, row, step.j + step.pair());
+  const float* book = levels + kTrellisStates * trellis_book(step.rate);
+  for (int s = static_cast<int>(threadIdx.x % 32); s < kTrellisStates; s += 32) {
+    float error = weighted_error(first.x, first.weight, book[s]);
+    if (step.pair()) error += weighted_error(second.x, second.weight, book[kTrellisStates + s]);
+    cost[s] = least[s >> step.shift()] + error;
+  }
+}
+
+// The first of the states that cost least; for every lane.
+__device__ inline int lowest_state(const float* cost) {
+  int best = static_cast<int>(threadIdx.x % 32);
+  float low = cost[best];
+  for (int s = best + 32; s < kTrellisStates; s += 32) {
+    if (!(cost[s] < low)) continue;
+    low = cost[s];
+    best = s;
+  }
+  for (int width = 16; width > 0; width /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, low, width);
+    const int state = __shfl_xor_sync(kAllLanes, best, width);
+    if (other > low || (other == low && state > best)) continue;
+    low = other;
+    best = state;
+  }
+  return best;
+}
+
+// One lane: from the first window to the last, the bits that each adds to the row's string.
+__device__ inline void write_path(const TrellisParams& p, const uint8_t* choices, int state, uint8_t* out) {
+  uint64_t bits = 0;
+  int held = 0;
+  for (int i = 0; i < p.segments; ++i) {
+    const TrellisSegment& s = p.segment[i];
+    const int shift = trellis_shift(s.rate);
+    for (int64_t j = s.begin; j < s.begin + s.count; j += s.rate == 1 ? 2 : 1) {
+      const int group = state >> shift;
+      bits |= static_cast<uint64_t>(state & ((1 << shift) - 1)) << held;
+      for (held += shift; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
+      state = group + choices[j * kChoices + group] * (kTrellisStates >> shift);
+    }
+  }
+}
+
+// A warp a row. `choices`: (warps, coded, kChoices).
+__global__ void encode_trellis(Rows x, TrellisParams p, CodesOut out, uint8_t* choices, Call call) {
+  EMB_SHARED(float, levels, [kTrellisBooks * kTrellisStates]);
+  EMB_SHARED(float, costs, [kWarps][kTrellisStates]);
+  EMB_SHARED(float, leasts, [kWarps][kChoices]);
+  for (unsigned i = threadIdx.x; i < kTrellisBooks * kTrellisStates; i += blockDim.x)
+    levels[i] =
+        static_cast<float>(trellis_level(p.codebooks + i / kTrellisStates * kTrellisLevels, i % kTrellisStates));
+  __syncthreads();
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
+  const int64_t number = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
+  float *cost = costs[warp], *least = leasts[warp];
+  uint8_t* mine = choices + number * p.coded * kChoices;
+  for (int64_t row = number; row < x.n; row += static_cast<int64_t>(gridDim.x) * kWarps) {
+    for (int64_t j = lane; j < x.d; j += 32) {
+      const float v = element(x, row, j);
+      if (!(v - v == 0.0f)) refuse(call, row);
+    }
+    for (int s = lane; s < kTrellisStates; s += 32) cost[s] = s ? __builtin_inff() : 0.0f;  // zeros beyond the string
+    __syncwarp(kAllLanes);
+    for (int64_t end = p.coded; end > 0;) {
+      const Step step = step_before(p, end);
+      end = step.j;
+      least_costs(cost, step.shift(), least, mine + step.j * kChoices);
+      __syncwarp(kAllLanes);
+      extend(x, p, row, step, levels, least, cost);
+      __syncwarp(kAllLanes);
+    }
+    const int state = lowest_state(cost);
+    if (lane == 0) write_path(p, mine, state, out.data + row * out.stride);
+    __syncwarp(kAllLanes);  // before the next row's choices
+  }
+}
+
+int64_t places_bytes(const TrellisParams& p) { return (4 * p.d + 255) / 256 * 256; }
+
+TrellisSource source_of(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Call& call) {
+  uint32_t* places = reinterpret_cast<uint32_t*>(call.scratch);
+  EMB_LAUNCH((trellis_places), blocks_for(p.d, kBlock), kBlock, 0, call.stream, p, places);
+  check(cudaGetLastError());
+  return {codes, p, coarse, places};
+}
+
+}  // namespace
+
+int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, const Call& call) {
+  if (x.n == 0) return 0;
+  const int64_t wanted = (x.n + kWarps - 1) / kWarps, blocks = wanted < kMostBlocks ? wanted : kMostBlocks;
+  if (!call.scratch) return blocks * kWarps * p.coded * kChoices;
+  EMB_LAUNCH((encode_trellis), static_cast<unsigned>(blocks), 32 * kWarps, 0, call.stream, x, p, out,
+             reinterpret_cast<uint8_t*>(call.scratch), call);
+  check(cudaGetLastError());
+  return 0;
+}
+
+int64_t trellis_decode(const Codes& codes, const TrellisParams& p, float* out, const Call& call) {
+  if (codes.n == 0) return 0;
+  if (!call.scratch) return places_bytes(p);
+  return launch_decode(source_of(codes, p, {}, call), codes.n, p.d, out, call);
+}
+
+int64_t trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Search& search,
+                     const Call& call) {
+  if (search.nq == 0) return 0;
+  Call rest = call;
+  rest.scratch = call.scratch ? call.scratch + places_bytes(p) : nullptr;
+  const TrellisSource source = call.scratch ? source_of(codes, p, coarse, call) : TrellisSource{};
+  const int64_t needed = search_source(source, codes.n, search, rest);
+  return needed ? needed + places_bytes(p) : 0;
+}
+
+}  // namespace cuda
+}  // namespace embcodec

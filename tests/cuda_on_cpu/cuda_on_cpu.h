@@ -1,0 +1,90 @@
+// CUDA's names over the machine of machine.h, and the few functions of the runtime that our host code calls. Kernels
+// compiled with EMB_ON_CPU include this in place of cuda_runtime.h (cuda/port.cuh).
+#pragma once
+#include <cstring>
+
+#include "machine.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+
+#define threadIdx (::cuda_on_cpu::thread_index())
+#define blockIdx (::cuda_on_cpu::block_index())
+#define blockDim (::cuda_on_cpu::threads())
+#define gridDim (::cuda_on_cpu::grid())
+
+#define EMB_LAUNCH(kernel, grid, block, smem, stream, ...) \
+  (static_cast<void>(stream), ::cuda_on_cpu::run(grid, block, smem, [=] { (kernel)(__VA_ARGS__); }))
+#define EMB_SHARED(T, name, extent) \
+  static const char name##_key = 0; \
+  T(&name) extent = *static_cast<T(*) extent>(::cuda_on_cpu::shared(&name##_key, sizeof(T extent)))
+#define EMB_DYN_SHARED(T, name) T* name = static_cast<T*>(::cuda_on_cpu::dynamic_shared())
+
+#define __syncthreads() ::cuda_on_cpu::barrier(__LINE__)
+#define __syncwarp(mask) ::cuda_on_cpu::sync_warp(__LINE__, mask)
+#define __shfl_sync(mask, value, from) ::cuda_on_cpu::shuffle("__shfl_sync", __LINE__, mask, value, from)
+#define __shfl_xor_sync(mask, value, flip)                         \
+  ::cuda_on_cpu::shuffle("__shfl_xor_sync", __LINE__, mask, value, \
+                         ::cuda_on_cpu::lane_number() ^ static_cast<unsigned>(flip))
+#define __ballot_sync(mask, vote) \
+  static_cast<uint32_t>(::cuda_on_cpu::exchange("__ballot_sync", __LINE__, mask, (vote) ? 1 : 0, -1))
+
+namespace cuda_on_cpu {
+
+template <class Body>
+void run(dim3 grid, dim3 threads, size_t dynamic_bytes, const Body& body) {
+  launch(grid, threads, dynamic_bytes, [](const void* p) { (*static_cast<const Body*>(p))(); }, &body);
+}
+
+template <class T>
+T shuffle(const char* name, int line, uint32_t mask, T value, unsigned from) {
+  static_assert(sizeof(T) <= 8, "a register or two");
+  uint64_t word = 0;
+  std::memcpy(&word, &value, sizeof(T));
+  word = exchange(name, line, mask, word, static_cast<int>(from % kWarp));
+  std::memcpy(&value, &word, sizeof(T));
+  return value;
+}
+
+}  // namespace cuda_on_cpu
+
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+
+inline uint32_t atomicAdd(uint32_t* p, uint32_t value) { return __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
+inline unsigned long long atomicMin(unsigned long long* p, unsigned long long value) {
+  unsigned long long old = __atomic_load_n(p, __ATOMIC_RELAXED);
+  while (value < old && !__atomic_compare_exchange_n(p, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return old;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
+
+// -- the runtime: one device, whose memory is the host's, and whose streams are always done
+
+using cudaStream_t = void*;
+using cudaError_t = int;
+constexpr cudaError_t cudaSuccess = 0;
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline const char* cudaGetErrorString(cudaError_t) { return ""; }
+inline cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t) {
+  return std::memset(p, value, bytes), cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  return std::memcpy(to, from, bytes), cudaSuccess;
+}
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }

@@ -1,0 +1,245 @@
+// Every CUDA kernel on arrays of exactly their size, for the sanitizers: what the kernels give is tested from Python.
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+
+#include "../../cuda/launch.h"
+#include "machine.h"
+
+namespace {
+
+using namespace embcodec;
+using cuda::Call;
+using cuda::Search;
+
+std::mt19937 generator(1);
+
+template <class T>
+struct Exact {  // exactly n elements on the heap
+  explicit Exact(int64_t n) : n(n), data(new T[static_cast<size_t>(n)]()) {}
+  T* get() const { return data.get(); }
+  T& operator[](int64_t i) const { return data[static_cast<size_t>(i)]; }
+  int64_t n;
+  std::unique_ptr<T[]> data;
+};
+
+Exact<float> floats(int64_t n, float low, float high) {
+  Exact<float> values(n);
+  std::uniform_real_distribution<float> uniform(low, high);
+  for (int64_t i = 0; i < n; ++i) values[i] = uniform(generator);
+  return values;
+}
+
+Exact<uint8_t> bytes(int64_t n, unsigned below) {
+  Exact<uint8_t> values(n);
+  for (int64_t i = 0; i < n; ++i) values[i] = static_cast<uint8_t>(generator() % below);
+  return values;
+}
+
+// Runs a kernel with the scratch that it asks for; it must refuse nothing.
+void run(const std::function<int64_t(const Call&)>& kernel) {
+  unsigned long long bad = ~0ull;
+  Call call = {nullptr, &bad, nullptr};
+  const int64_t needed = kernel(call);
+  if (needed) {
+    const Exact<char> scratch(needed);
+    call.scratch = scratch.get();
+    kernel(call);
+  }
+  if (bad != ~0ull) {
+    std::printf("row %llu was refused\n", bad);
+    std::exit(1);
+  }
+}
+
+struct Case {
+  Case(int64_t n, int64_t d) : n(n), d(d), x(floats(n * d, -1, 1)), queries(floats(5 * d, -1, 1)), mask(bytes(n, 2)) {}
+  Rows rows() const { return {reinterpret_cast<const char*>(x.get()), n, d, 4 * d, 4, Dtype::f32}; }
+
+  // One query and five, with every metric.
+  void search(const std::function<int64_t(const Search&, const Call&)>& kernel) const {
+    const int64_t k = n < 7 ? n : 7;
+    for (const Metric metric : {Metric::ip, Metric::l2, Metric::cosine})
+      for (const int64_t nq : {1, 5}) {
+        const Exact<float> scores(nq * k);
+        const Exact<int64_t> ids(nq * k);
+        const Search search = {queries.get(), nq,       d, metric, nq == 1 ? mask.get() : nullptr, k,
+                               scores.get(),  ids.get()};
+        run([&](const Call& call) { return kernel(search, call); });
+      }
+  }
+
+  int64_t n, d;
+  Exact<float> x, queries;
+  Exact<uint8_t> mask;
+};
+
+void scalar_family(const Case& c) {
+  const Exact<float> lo = floats(c.d, -1, 0), step = floats(c.d, 0.01f, 0.1f), y(c.n * c.d), scale(c.n), offset(c.n);
+  for (const int bits : {8, 6, 4}) {
+    const int64_t size = (c.d * bits + 7) / 8;
+    const Exact<uint8_t> codes(c.n * size);
+    const Codes from = {codes.get(), c.n, size};
+    const SqParams p = {lo.get(), step.get(), nullptr, c.d, bits};
+    const RowSqParams rp = {scale.get(), offset.get(), c.d, bits};
+    run([&](const Call& call) { return cuda::sq_encode(c.rows(), p, {codes.get(), size}, call); });
+    run([&](const Call& call) { return cuda::sq_decode(from, p, y.get(), call); });
+    c.search([&](const Search& s, const Call& call) { return cuda::sq_topk(from, p, s, call); });
+    run([&](const Call& call) {
+      return cuda::rowsq_encode(c.rows(), bits, {codes.get(), size}, scale.get(), offset.get(), call);
+    });
+    run([&](const Call& call) { return cuda::rowsq_decode(from, rp, y.get(), call); });
+    c.search([&](const Search& s, const Call& call) { return cuda::rowsq_topk(from, rp, s, call); });
+  }
+  c.search([&](const Search& s, const Call& call) { return cuda::flat_topk(c.rows(), s, call); });
+}
+
+void levels_family(const Case& c) {
+  const Exact<float> step = floats(c.d, 0.5f, 1), y(c.n * c.d), factor = floats(c.n, 0, 1), line = floats(c.d, 0, 1);
+  for (const int bits : {1, 3, 8}) {
+    const Exact<float> levels(1 << bits);
+    for (int i = 0; i < 1 << bits; ++i) levels[i] = static_cast<float>(i);
+    const int64_t size = (c.d * bits + 7) / 8;
+    const Exact<uint8_t> codes(c.n * size);
+    const Codes from = {codes.get(), c.n, size};
+    const LevelsParams p = {levels.get(), nullptr, step.get(), nullptr, c.d, bits};
+    const Column column = {Column::f32, reinterpret_cast<const char*>(factor.get()), 4};
+    const RowExtras extras = {column, {line.get(), nullptr, 1}, column, line.get()};
+    run([&](const Call& call) { return cuda::levels_encode(c.rows(), p, {codes.get(), size}, call); });
+    run([&](const Call& call) { return cuda::levels_decode(from, p, y.get(), call); });
+    c.search([&](const Search& s, const Call& call) { return cuda::levels_topk(from, p, extras, s, call); });
+  }
+}
+
+void binary_family(const Case& c) {
+  const Exact<float> low = floats(c.d, -1, 0), high = floats(c.d, 0, 1), y(c.n * c.d);
+  const int64_t size = (c.d + 7) / 8;
+  const Exact<uint8_t> codes(c.n * size), wanted = bytes(5 * size, 256);
+  const Codes from = {codes.get(), c.n, size};
+  const BitsParams p = {low.get(), high.get(), c.d, true};
+  run([&](const Call& call) { return cuda::bits_encode(c.rows(), low.get(), true, {codes.get(), size}, call); });
+  run([&](const Call& call) { return cuda::bits_decode(from, p, y.get(), call); });
+  c.search([&](const Search& s, const Call& call) { return cuda::bits_topk(from, p, s, call); });
+  c.search([&](Search s, const Call& call) {
+    s.d = 0;
+    return cuda::hamming_topk(from, {wanted.get(), 5, size}, size, s, call);
+  });
+}
+
+void rotation_family(const Case& c) {
+  for (const int64_t m : {1, 12, 20}) {
+    int64_t size = m;
+    while (size < c.d) size *= 2;
+    const Exact<float> signs(size), y(c.n * size), lo = floats(size, -1, 0), step = floats(size, 0.01f, 0.1f);
+    const Exact<uint8_t> codes(c.n * size);
+    for (int64_t i = 0; i < size; ++i) signs[i] = i % 3 ? 1.0f : -1.0f;
+    run([&](const Call& call) {
+      return cuda::hadamard_rotate(c.rows(), {signs.get(), size, 0.1f, false}, y.get(), call);
+    });
+    run([&](const Call& call) {
+      return cuda::hadamard_sq_encode(c.rows(), {signs.get(), size, 0.1f, false},
+                                      {lo.get(), step.get(), nullptr, size, 8}, {codes.get(), size}, call);
+    });
+  }
+}
+
+void cluster_family(const Case& c) {
+  const int64_t k = c.n < 5 ? c.n : 5;
+  const Exact<float> book(k * c.d);
+  const Exact<int32_t> ids(c.n);
+  double inertia;
+  run([&](const Call& call) { return cuda::kmeans_fit(c.rows(), k, 3, 1, book.get(), ids.get(), &inertia, call); });
+  run([&](const Call& call) { return cuda::vq_encode(c.rows(), book.get(), k, ids.get(), call); });
+}
+
+void pq_family(const Case& c) {
+  const int64_t m = c.d % 3 ? 1 : 3;
+  for (const int64_t ksub : {16, 256}) {
+    const Exact<float> books = floats(ksub * c.d, -1, 1), y(c.n * c.d), tables(5 * m * ksub);
+    const int64_t size = ksub == 256 ? m : (m + 1) / 2;
+    const Exact<uint8_t> codes(c.n * size);
+    const Codes from = {codes.get(), c.n, size};
+    const Pq p = {books.get(), nullptr, m, ksub, c.d / m};
+    run([&](const Call& call) { return cuda::pq_encode(c.rows(), p, {codes.get(), size}, call); });
+    run([&](const Call& call) { return cuda::pq_decode(from, p, y.get(), call); });
+    run([&](const Call& call) { return cuda::pq_tables(p, c.queries.get(), 5, Metric::l2, tables.get(), call); });
+    c.search([&](const Search& s, const Call& call) { return cuda::pq_topk(from, p, s, call); });
+  }
+  if (c.n < 16) return;
+  const Exact<float> books(16 * c.d);
+  run([&](const Call& call) { return cuda::pq_fit(c.rows(), m, 4, 2, 1, books.get(), call); });
+}
+
+void sparse_family(const Case& c) {
+  for (const int64_t k : {int64_t{1}, c.d}) {
+    const Exact<uint16_t> indices(c.n * k);
+    const Exact<float> values(c.n * k), y(c.n * c.d);
+    const Sparse s = {reinterpret_cast<const char*>(indices.get()),
+                      reinterpret_cast<const char*>(values.get()),
+                      c.n,
+                      k,
+                      2 * k,
+                      4 * k,
+                      false};
+    run([&](const Call& call) { return cuda::topk_encode(c.rows(), k, {indices.get(), values.get(), false}, call); });
+    run([&](const Call& call) { return cuda::topk_decode(s, c.d, y.get(), call); });
+    c.search([&](const Search& search, const Call& call) { return cuda::sparse_topk(s, search, call); });
+  }
+}
+
+void trellis_family(const Case& c) {
+  if (c.d < kTrellisUnit) return;
+  const Exact<int8_t> books(kTrellisBooks * kTrellisLevels);
+  for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(generator() % 255) - 127;
+  const Exact<float> step = floats(c.d, 0.01f, 0.02f), weight = floats(c.d, 0, 1), factors = floats(256, 0, 1);
+  const Exact<float> y(c.n * c.d), centroid = floats(c.d, 0, 1);
+  const Exact<uint8_t> rates(c.d);
+  constexpr uint8_t falling[] = {12, 4, 1, 0};
+  for (int64_t j = 0; j < c.d / kTrellisUnit * kTrellisUnit; ++j)
+    rates[j] = falling[j / kTrellisUnit < 3 ? j / kTrellisUnit : 3];
+  TrellisParams p = {};
+  p.codebooks = books.get();
+  p.step = step.get();
+  p.weight = weight.get();
+  p.rates = rates.get();
+  p.d = c.d;
+  trellis_plan(p);
+  const Exact<uint8_t> codes(c.n * p.bytes), longer = bytes(c.n * (p.bytes + 1), 256);
+  run([&](const Call& call) { return cuda::trellis_encode(c.rows(), p, {codes.get(), p.bytes}, call); });
+  run([&](const Call& call) { return cuda::trellis_decode({codes.get(), c.n, p.bytes}, p, y.get(), call); });
+  p.factors = factors.get();
+  c.search([&](const Search& s, const Call& call) {
+    return cuda::trellis_topk({longer.get(), c.n, p.bytes + 1}, p, {centroid.get(), nullptr, 1}, s, call);
+  });
+}
+
+}  // namespace
+
+// suite FAMILY...: all of them without a name.
+int main(int count, char** names) {
+  const std::pair<const char*, void (*)(const Case&)> families[] = {
+      {"scalar", scalar_family},   {"levels", levels_family}, {"binary", binary_family}, {"rotation", rotation_family},
+      {"cluster", cluster_family}, {"pq", pq_family},         {"sparse", sparse_family}, {"trellis", trellis_family}};
+#if defined(__SANITIZE_THREAD__)  // slow, and finds a race in any order
+  constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::random};
+#else
+  constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::forward, cuda_on_cpu::Order::random};
+#endif
+  for (const auto order : kOrders) {
+    cuda_on_cpu::set_order(order, 7);
+    for (const auto& [name, family] : families) {
+      bool wanted = count == 1;
+      for (int i = 1; i < count; ++i) wanted |= std::string(names[i]) == name;
+      if (!wanted) continue;
+      try {
+        for (const auto& [n, d] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {9, 51}}) family(Case(n, d));
+      } catch (const std::exception& error) {
+        std::printf("%s: %s\n", name, error.what());
+        return 1;
+      }
+    }
+  }
+  return 0;
+}

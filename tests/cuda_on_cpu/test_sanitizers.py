@@ -1,0 +1,112 @@
+"""The CUDA kernels under AddressSanitizer and ThreadSanitizer, which must find faults planted into them.
+
+Like everything about kernels on the CPU it runs where `EMBCODEC_CUDA_ON_CPU` is set.
+"""
+
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import emulated
+import pytest
+
+pytestmark = [pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU"), pytest.mark.slow]
+
+HERE = Path(__file__).parent
+CUDA = HERE.parents[1] / "cuda"
+FLAGS = [
+    *("g++", "-std=c++17", "-O1", "-g1", "-ffp-contract=off", "-DEMB_ON_CPU"),
+    *("-Wno-stringop-overread", f"-I{HERE}"),
+]
+SANITIZERS = {"address": ["-fsanitize=address"], "thread": ["-fsanitize=thread"]}
+
+
+def compile_object(source, sanitizer, folder):
+    """Compile one file; the machine itself is not watched for races."""
+    to = folder / f"{source.stem}.o"
+    flags = SANITIZERS[sanitizer]
+    if sanitizer == "thread" and source.stem == "machine":
+        flags = ["-DEMB_TSAN"]
+    subprocess.run([*FLAGS, *flags, "-x", "c++", "-c", source, "-o", to], check=True)
+    return to
+
+
+def link(objects, sanitizer, to):
+    subprocess.run(["g++", *SANITIZERS[sanitizer], *objects, "-o", to], check=True)
+    return to
+
+
+def run(program, *families):
+    return subprocess.run(
+        [program, *families],
+        env={"ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "halt_on_error=1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module", params=SANITIZERS)
+def objects(request, tmp_path_factory):
+    """The name of the sanitizer and the objects of the suite built for it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    sources = [*CUDA.glob("*.cu"), CUDA / "kmeans.cpp", HERE / "machine.cpp", HERE / "suite.cpp"]
+    with ThreadPoolExecutor(2) as pool:
+        return request.param, list(
+            pool.map(lambda source: compile_object(source, request.param, folder), sources)
+        )
+
+
+def test_the_suite_is_clean(objects, tmp_path):
+    sanitizer, files = objects
+    done = run(link(files, sanitizer, tmp_path / "suite"))
+    assert done.returncode == 0, done.stdout + done.stderr[:4000]
+
+
+# what is wrong: who must say so and how, the family of the suite, the file, its right and its wrong text
+FAULTS = {
+    "a read past the end": ("address", "overflow", "pq", "pq.cu", "at >= nq * size", "at > nq * size"),
+    "a row past the last": (
+        "address",
+        "overflow",
+        "rotation",
+        "rotation.cu",
+        "v = j < x.d ?",
+        "v = j <= x.d ?",
+    ),
+    "shared memory": ("address", "overflow", "cluster", "cluster.cu", "[kBlock / 32]);", "[kBlock / 64]);"),
+    "a lane left out of a mask": (
+        *("address", "leaves out a lane", "sparse", "sparse.cu"),
+        *("__ballot_sync(kAllLanes, mine)", "__ballot_sync(kAllLanes >> 1, mine)"),
+    ),
+    "a barrier that not all reach": (
+        *("address", "cluster: barrier", "cluster", "cluster.cu"),
+        *("listed[before] = static_cast<uint32_t>(row);\n    __syncthreads();", "__syncthreads();"),
+    ),
+    "a barrier removed": (
+        *("thread", "data race", "rotation", "rotation.cu"),
+        *("  __syncthreads();\n  if (M > 1)", "  if (M > 1)"),
+    ),
+    "a barrier of a warp removed": (
+        *("thread", "data race", "trellis", "trellis.cu"),
+        *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(objects, tmp_path, fault):
+    sanitizer, message, family, name, right, wrong = FAULTS[fault]
+    built_for, files = objects
+    if built_for != sanitizer:
+        pytest.skip(f"for the {sanitizer} sanitizer")
+    text = (CUDA / name).read_text()
+    assert text.count(right) >= 1
+    source = tmp_path / name
+    source.write_text(re.sub('#include "(../)?', rf'#include "{CUDA}/\1', text.replace(right, wrong, 1)))
+    mine = compile_object(source, sanitizer, tmp_path)
+    others = [file for file in files if file.name != mine.name]
+    done = run(link([*others, mine], sanitizer, tmp_path / "suite"), family)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr

@@ -1,0 +1,76 @@
+"""`encode --device cuda`: rows of the host, piece by piece through the device."""
+
+import sys
+
+import emulated
+import numpy as np
+import pytest
+
+from embcodec import BackendUnavailableError, Codec, load
+from embcodec._backends import cuda
+from embcodec.cli import main
+from embcodec.io.device import DeviceEncoder
+
+pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(5).standard_normal((1000, 16), np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("rows", [1, 7, 999, 1000, 5000])
+def test_pieces_change_nothing(x, rows, dtype):
+    """Fewer rows than fit, more, and a last piece that is short; twice, so that buffers are used again."""
+    codec = Codec("HR,SQ8").fit(x)
+    encoder = DeviceEncoder(codec, piece_bytes=rows * 8 * 16)
+    for part in (x, x[::-1]):
+        np.testing.assert_array_equal(encoder.encode(part.astype(dtype)), codec.encode(part.astype(dtype)))
+    assert encoder.encode(x[:0]).shape == (0, codec.code_size)
+
+
+def run(tmp_path, x, *options):
+    np.save(tmp_path / "x.npy", x)
+    Codec("SQ8").fit(np.nan_to_num(x)).save(tmp_path / "sq8.safetensors")
+    names = ("x.npy", "sq8.safetensors", "codes.npy")
+    rows, codec, codes = (str(tmp_path / name) for name in names)
+    return main(["encode", rows, "--codec", codec, "-o", codes, *options])
+
+
+def test_the_command(tmp_path, x):
+    assert run(tmp_path, x, "--device", "cuda") == 0
+    want = load(tmp_path / "sq8.safetensors").encode(x)
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), want)
+
+
+def test_the_command_names_the_row_of_the_file(tmp_path, x, capsys):
+    bad = x.copy()
+    bad[123, 4] = np.inf
+    assert run(tmp_path, bad, "--device", "cuda") == 2
+    assert "has a non-finite value in row 123" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["driver", "build", "cupy", "device"])
+def test_what_is_missing_is_said(tmp_path, x, capsys, monkeypatch, missing):
+    message = {
+        "driver": "no NVIDIA driver found",
+        "build": "this build of embcodec has no CUDA",
+        "cupy": "device cuda needs CuPy, which is missing",
+        "device": "no CUDA device found",
+    }[missing]
+
+    class NoDriver:
+        @staticmethod
+        def device_count():
+            raise BackendUnavailableError(message)
+
+    class NoDevice:
+        device_count = staticmethod(lambda: 0)
+
+    if missing == "cupy":
+        monkeypatch.setitem(sys.modules, "cupyx", None)
+    else:
+        monkeypatch.setattr(cuda, "_cuda", {"driver": NoDriver, "build": None, "device": NoDevice}[missing])
+    assert run(tmp_path, x, "--device", "cuda") == 2
+    assert capsys.readouterr().err == f"embcodec: error: {message}\n"

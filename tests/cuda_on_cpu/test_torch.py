@@ -1,0 +1,115 @@
+"""torch's tensors, by a stand-in that has what the adaptor asks of them."""
+
+import sys
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+
+import emulated
+import ml_dtypes
+import numpy as np
+import pytest
+
+from embcodec import kernels
+from embcodec._backends import cuda
+from embcodec.reference import REGISTRY
+
+pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+
+X = np.random.default_rng(0).standard_normal((20, 33), np.float32)
+LO, STEP = X.min(axis=0), np.full(33, 0.02, np.float32)
+
+
+class Tensor:
+    """Over an array of NumPy's; strides in elements, as torch counts them."""
+
+    __module__ = "torch"
+    is_cuda = True
+    device = SimpleNamespace(index=0)
+
+    def __init__(self, array):
+        self.array = array
+        self.shape = array.shape
+        self.dtype = f"torch.{array.dtype.name}"
+
+    def __len__(self):
+        return len(self.array)
+
+    def data_ptr(self):
+        return self.array.ctypes.data
+
+    def element_size(self):
+        return self.array.itemsize
+
+    def stride(self):
+        return tuple(step // self.array.itemsize for step in self.array.strides)
+
+    def is_contiguous(self):
+        return self.array.flags.c_contiguous
+
+    def contiguous(self):
+        return self if self.is_contiguous() else Tensor(np.ascontiguousarray(self.array))
+
+    def untyped_storage(self):
+        base = self.array if self.array.base is None else self.array.base
+        return SimpleNamespace(data_ptr=lambda: base.ctypes.data)
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    module = ModuleType("torch")
+    module.entered = []
+
+    @contextmanager
+    def entering(what):
+        module.entered.append(what)
+        yield
+
+    def as_tensor(value, dtype=None, device=None):
+        return Tensor(np.array(value.array if isinstance(value, Tensor) else value, dtype))
+
+    for name in ("float32", "float16", "float64", "uint8", "int32", "int64", "uint16", "bool", "int8"):
+        setattr(module, name, np.dtype(name))
+    module.empty = lambda shape, dtype, device: Tensor(np.empty(shape, dtype))
+    module.as_tensor = as_tensor
+    module.cuda = SimpleNamespace(
+        current_stream=lambda device: SimpleNamespace(cuda_stream=21),
+        device=lambda number: entering(number),
+        stream=lambda stream: entering(stream),
+        ExternalStream=lambda pointer, device: ("stream", pointer, device),
+    )
+    monkeypatch.setitem(sys.modules, "torch", module)
+    monkeypatch.setattr(cuda, "_refused", {})
+    return module
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, ml_dtypes.bfloat16])
+def test_tensors_in_and_out(torch, dtype):
+    x = X.astype(dtype)
+    for view in (x, x[::2], np.asfortranarray(x)):
+        codes = kernels.sq_encode(Tensor(view), LO, STEP)
+        want = REGISTRY["sq_encode"].reference(view, LO, STEP)
+        assert isinstance(codes, Tensor)
+        np.testing.assert_array_equal(codes.array, want)
+    scores, ids = kernels.sq_topk(Tensor(want), LO, STEP, Tensor(X[:3]), 5, mask=Tensor(np.arange(20) > 3))
+    expected = REGISTRY["sq_topk"].reference(want, LO, STEP, X[:3], 5, mask=np.arange(20) > 3)
+    np.testing.assert_array_equal(scores.array, expected[0])
+    np.testing.assert_array_equal(ids.array, expected[1])
+
+
+def test_outputs_and_streams(torch):
+    out = Tensor(np.empty((20, 33), np.uint8))
+    assert kernels.sq_encode(Tensor(X), LO, STEP, out=out) is out
+    assert torch.entered == [0]
+    kernels.sq_encode(Tensor(X), LO, STEP, out=out, stream=5)
+    assert torch.entered[-1] == ("stream", 5, 0)
+    with pytest.raises(ValueError, match="out must be C-contiguous and writeable"):
+        kernels.sq_encode(Tensor(X), LO, STEP, out=Tensor(np.empty((33, 20), np.uint8).T))
+    with pytest.raises(TypeError, match="out must be of the library of the data, torch"):
+        kernels.sq_encode(Tensor(X), LO, STEP, out=np.empty((20, 33), np.uint8))
+
+
+def test_a_tensor_of_the_host_has_no_kernels(torch):
+    tensor = Tensor(X)
+    tensor.is_cuda = False
+    with pytest.raises(TypeError, match="x must be a NumPy or CuPy array, got Tensor"):
+        kernels.sq_encode(tensor, LO, STEP)
