@@ -21,6 +21,19 @@ from embcodec.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
+SLOW_CHUNKS = (
+    """
+import time
+from embcodec import Codec
+encode = Codec.encode
+def slow(self, *args, **options):
+    time.sleep(0.05)
+    return encode(self, *args, **options)
+Codec.encode = slow
+"""
+    + SMALL_CHUNKS
+)
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
@@ -78,7 +91,7 @@ def test_an_interrupt_says_how_to_go_on(inputs: Path, tmp_path: Path) -> None:
     arguments = ["encode", str(inputs / "x.parquet"), "--codec", str(inputs / "codec.safetensors")]
     arguments += ["-o", str(tmp_path / "codes.parquet")]
     process = subprocess.Popen(
-        [sys.executable, "-c", SMALL_CHUNKS, *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW_CHUNKS, *arguments], stderr=subprocess.PIPE, text=True
     )
     parts = tmp_path / "codes.parquet.partial" / "parts"
     while not list(parts.glob("*.arrow")) and process.poll() is None:
