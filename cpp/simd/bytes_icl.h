@@ -114,7 +114,7 @@ EMB_OP void byte_products(const int8_t* rows, int64_t row_stride, const int32_t*
 struct LevelSums {
   int32_t total, squares;
 };
-// Of n levels; up to 63 bytes more are read.
+// Of n levels from -127 to 127; up to 63 bytes more are read.
 EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
   const __m512i ones = _mm512_set1_epi8(1);
   __m512i total = _mm512_setzero_si512(), squares = total;
@@ -122,8 +122,8 @@ EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
     const __mmask64 inside = n - j < 64 ? (1ull << (n - j)) - 1 : ~0ull;
     const __m512i x = _mm512_maskz_mov_epi8(inside, _mm512_loadu_si512(row + j));
     add_dot4(total, ones, x);
-    const __m512i low = _mm512_cvtepi8_epi16(lower(x)), high = _mm512_cvtepi8_epi16(upper(x));
-    squares = _mm512_add_epi32(squares, _mm512_add_epi32(_mm512_madd_epi16(low, low), _mm512_madd_epi16(high, high)));
+    const __m512i size = _mm512_abs_epi8(x);
+    add_dot4(squares, size, size);
   }
   return {sum_i32(total), sum_i32(squares)};
 }
