@@ -13,6 +13,19 @@ struct LevelBook {
   __m512i low, high;  // levels 0..63, 64..127
 };
 
+// The first `left` of 64 bytes, zeros behind; what lies there is not read.
+#if defined(EMB_EMULATED)
+EMB_OP __m512i load_there(const uint8_t* p, int64_t left) {
+  uint8_t bytes[64] = {};
+  __builtin_memcpy(bytes, p, static_cast<size_t>(left < 64 ? left : 64));
+  return _mm512_loadu_si512(bytes);
+}
+#else
+EMB_OP __m512i load_there(const uint8_t* p, int64_t left) {
+  return _mm512_maskz_loadu_epi8(left < 64 ? (__mmask64{1} << left) - 1 : ~__mmask64{0}, p);
+}
+#endif
+
 // Eight windows lie within SHIFT + 1 bytes, which go to a 64-bit lane each; multishift cuts them there.
 template <int SHIFT>
 EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
@@ -21,9 +34,7 @@ EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
                                        EMB_LANE(6), EMB_LANE(7));
 #undef EMB_LANE
   const __m512i from = _mm512_set1_epi64(0x0706050403020100 * SHIFT);
-  // Eight windows take 8 * SHIFT + 8 bytes.
-  const __mmask64 there = left < 64 ? (__mmask64{1} << left) - 1 : ~__mmask64{0};
-  const __m512i bytes = _mm512_maskz_loadu_epi8(there, p);
+  const __m512i bytes = load_there(p, left);
   return _mm512_multishift_epi64_epi8(from, _mm512_permutexvar_epi8(at, bytes));
 }
 
