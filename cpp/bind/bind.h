@@ -12,6 +12,7 @@
 
 #include "../dispatch.h"
 #include "../parallel.h"
+#include "../row/scalar.h"
 #include "../topk.h"
 
 namespace embcodec {
@@ -65,8 +66,7 @@ inline Coarse coarse_of(const std::vector<float>& padded, int64_t d, const Maybe
 // 1 / step, 0 where there is none.
 inline std::vector<float> inverse_of(const F32& step) {
   std::vector<float> inverse(static_cast<size_t>(step.size()));
-  std::transform(step.data(), step.data() + step.size(), inverse.begin(),
-                 [](float s) { return s > 0.0f ? 1.0f / s : 0.0f; });
+  std::transform(step.data(), step.data() + step.size(), inverse.begin(), [](float s) { return inverse_step(s); });
   return inverse;
 }
 

@@ -57,7 +57,7 @@ EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range 
     float sums[kAdcRows];
     lookup_block<BITS>(table, block, p.m, sums);
     for (int r = 0; r < block.count; ++r)
-      keep(scan.best[q], finish(sums[r], scan.metric, scan.queries.norm[q], norms ? block.norms[r] : 0.0f),
+      keep(scan.best[q], finish_score(sums[r], scan.metric, scan.queries.norm[q], norms ? block.norms[r] : 0.0f),
            block.ids[r]);
   });
 }

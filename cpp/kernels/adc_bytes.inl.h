@@ -104,7 +104,7 @@ EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const Pla
       const int r = __builtin_ctzll(wanted[q]);
       float sum;
       lookup<BITS, 1>(tables + q * size, block.rows + r, p.m, &sum);
-      keep(scan.best[first + q], finish(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
+      keep(scan.best[first + q], finish_score(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
     }
 }
 

@@ -85,8 +85,7 @@ void bits_topk(const Codes& codes, const BitsParams& p, const Scan& scan, Range 
     }
     return form;
   };
-  const auto terms_of = [](int64_t, float& factor, float& addend) { factor = 1.0f, addend = 0.0f; };
-  scan_codes(codes, {p.d, 1, p.msb, nullptr, 1}, {}, scan, rows, queries, scratch, form_of, terms_of,
+  scan_codes(codes, {p.d, 1, p.msb, nullptr, 1}, {}, scan, rows, queries, scratch, form_of, plain_terms,
              [&](int64_t row, float* buffer) {
                bits_decode_row(codes.data + row * codes.stride, p, buffer, true);
                return static_cast<const float*>(buffer);

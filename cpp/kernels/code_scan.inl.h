@@ -25,6 +25,15 @@ struct CodeForm {
   float constant, extra, sizes, extra_sizes, off;
 };
 
+// Fills d floats and gives the form of query x; sets factors and addends of `count` rows.
+using FormOf = Callable<CodeForm(const float* x, float* folded)>;
+using TermsOf = Callable<void(const int64_t* ids, int count, float* factor, float* addend)>;
+
+// Of rows that have neither.
+constexpr auto plain_terms = [](const int64_t*, int count, float* factor, float* addend) {
+  for (int n = 0; n < count; ++n) factor[n] = 1.0f, addend[n] = 0.0f;
+};
+
 constexpr int kCodeBlock = 32;
 
 struct CodeBlock32 {
@@ -169,10 +178,10 @@ struct PackedProducts : PackedCodes {
   }
 };
 
-template <class Products, class Form, class Terms, class Values>
-EMB_OP void scan_codes_few(const Codes& codes, const Products& rows, const Coarse& coarse, const Scan& scan,
-                           Range range, Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
-                           const Values& values_of) {
+template <class Products>
+inline void scan_codes_few(const Codes& codes, const Products& rows, const Coarse& coarse, const Scan& scan,
+                           Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
+                           const Fetch& values_of) {
   Room room = {scratch};
   const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
@@ -186,8 +195,8 @@ EMB_OP void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   CodeBlock32 block = {};
   for (int64_t row = range.begin; row < range.end;) {
     row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
+    terms_of(block.ids, block.count, block.factor, block.addend);
     for (int n = 0; n < block.count; ++n) {
-      terms_of(block.ids[n], block.factor[n], block.addend[n]);
       const bool finite = __builtin_fabsf(block.factor[n]) < kLarge && __builtin_fabsf(block.addend[n]) < kLarge;
       if (!finite) block.factor[n] = __builtin_nanf("");  // no bound
     }
@@ -205,12 +214,10 @@ EMB_OP void scan_codes_few(const Codes& codes, const Products& rows, const Coars
 
 #endif
 
-// form_of(x, folded) fills d floats and gives the form of query x; terms_of(row, factor, addend) sets a row's own;
-// values_of(row, buffer) gives the row as scan_rows wants it. `scratch`: code_scan_scratch.
-template <class Form, class Terms, class Values>
-EMB_OP void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
-                       Range queries, float* scratch, const Form& form_of, const Terms& terms_of,
-                       const Values& values_of) {
+// The search over packed codes. `scratch`: code_scan_scratch.
+inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
+                       Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
+                       const Fetch& values_of) {
 #if EMB_CODE_PRODUCTS
   const bool few = queries.end - queries.begin < kManyQueries,
              multiply = rows.bits == 8 || rows.bits == 4 || rows.bits == 2 || rows.bits == 1;

@@ -148,9 +148,11 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     form.off = bytes.off * __builtin_sqrtf(form.off * static_cast<float>(p.d));
     return form;
   };
-  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
-    factor = e.factor.data ? e.factor.at(row) : 1.0f;
-    addend = e.shift.data ? e.shift.at(row) * factor : 0.0f;
+  const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
+    for (int n = 0; n < count; ++n) {
+      factor[n] = e.factor.data ? e.factor.at(ids[n]) : 1.0f;
+      addend[n] = e.shift.data ? e.shift.at(ids[n]) * factor[n] : 0.0f;
+    }
   };
   for_level_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;

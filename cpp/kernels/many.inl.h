@@ -280,12 +280,11 @@ EMB_OP void offer_exact(const Scan& s, int64_t query, const float* row, float ro
     score_tile<true, 1, 1>(&row, x, s.queries.stride, &sum);
   else
     sum = dot16(x, row, s.queries.stride);
-  keep(s.best[query], finish(sum, s.metric, s.queries.norm[query], row_norm), id);
+  keep(s.best[query], finish_score(sum, s.metric, s.queries.norm[query], row_norm), id);
 }
 
 // scan_few for many queries. `scratch`: scan_scratch(d, queries).
-template <class Fetch>
-EMB_OP int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratch, const Fetch& fetch) {
   constexpr int kBlock = kManyRows / ManyColumns::kRows * ManyColumns::kRows;
   const int64_t stride = s.queries.stride, most = many_queries(s.queries.d, queries.end - queries.begin);
   Room room = {scratch};
@@ -317,10 +316,9 @@ EMB_OP int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
   return kAllFinite;
 }
 
-// `fetch(row, buffer)` gives a pointer to the row's padded float32 values, decoded into `buffer` unless they exist
-// elsewhere. A row that is not finite ends the scan and is returned. `scratch`: scan_scratch(d, queries) floats.
-template <class Fetch>
-EMB_OP int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+// The search over rows that `fetch` gives. A row that is not finite ends it and is returned. `scratch`:
+// scan_scratch(d, queries) floats.
+inline int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, const Fetch& fetch) {
   return queries.end - queries.begin < kManyQueries ? scan_few(s, rows, queries, scratch, fetch)
                                                     : scan_many(s, rows, queries, scratch, fetch);
 }

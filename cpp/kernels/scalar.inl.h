@@ -1,6 +1,7 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits, and the exact scan.
 // code = rint(clip((x - lo) * inverse, 0, top)); decoded = lo + code * step: docs/formats.md.
 #pragma once
+#include "../row/scalar.h"
 #include "code_scan.inl.h"
 #include "packing.inl.h"
 
@@ -101,9 +102,8 @@ void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows
     }
     return form;
   };
-  const auto terms_of = [](int64_t, float& factor, float& addend) { factor = 1.0f, addend = 0.0f; };
   EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
-                                  form_of, terms_of, [&](int64_t row, float* buffer) {
+                                  form_of, plain_terms, [&](int64_t row, float* buffer) {
                                     sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
                                     return static_cast<const float*>(buffer);
                                   }))
@@ -127,11 +127,6 @@ EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {
   *hi = high + 0.0f;
 }
 
-EMB_OP float range_step(float lo, float hi, float top) {
-  const float range = hi - lo;
-  return range < __builtin_inff() ? range / top : hi / top - lo / top;  // a range beyond float32 still has a step
-}
-
 int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float* offset, Range r, float* scratch) {
   const float top = static_cast<float>((1 << bits) - 1);
   for (int64_t i = r.begin; i < r.end; ++i) {
@@ -140,7 +135,7 @@ int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float*
     float lo, hi;
     row_range(row, x.d, &lo, &hi);
     const float step = range_step(lo, hi, top);
-    const f32x16 lo16 = splat(lo), inverse16 = splat(step > 0.0f ? 1.0f / step : 0.0f);
+    const f32x16 lo16 = splat(lo), inverse16 = splat(inverse_step(step));
     scale[i] = step;
     offset[i] = lo;
     uint8_t* to = out.data + i * out.stride;
@@ -169,8 +164,8 @@ void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Rang
     form.sizes = form.extra_sizes * top;
     return form;
   };
-  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
-    factor = p.scale[row], addend = p.offset[row];
+  const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
+    for (int n = 0; n < count; ++n) factor[n] = p.scale[ids[n]], addend[n] = p.offset[ids[n]];
   };
   EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
                                   form_of, terms_of, [&](int64_t row, float* buffer) {

@@ -3,11 +3,28 @@
 // 16 lanes summed in order of dimension, then halved.
 #pragma once
 #include "../row/order.h"
+#include "../row/score.h"
 #include "rows.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
 namespace {
+
+// A callable without its type: a scan is compiled once, not once for each decoder.
+template <class Signature>
+struct Callable;
+template <class R, class... Args>
+struct Callable<R(Args...)> {
+  template <class F>
+  Callable(const F& f)
+      : self(&f), call([](const void* s, Args... args) -> R { return (*static_cast<const F*>(s))(args...); }) {}
+  R operator()(Args... args) const { return call(self, args...); }
+  const void* self;
+  R (*call)(const void*, Args...);
+};
+
+// fetch(row, buffer): a pointer to the row's padded float32 values, decoded into `buffer` unless they exist elsewhere.
+using Fetch = Callable<const float*(int64_t row, float* buffer)>;
 
 // Replaces the worst of the heap, which is at its root.
 inline void heap_replace(uint64_t* heap, int32_t size, uint64_t key) {
@@ -32,7 +49,7 @@ inline void heap_insert(uint64_t* heap, int32_t size, uint64_t key) {  // into a
 
 // Rows must come in ascending order: an equal score then never displaces a kept one.
 EMB_OP void keep(TopK& best, float score, int64_t row) {
-  score = score == score ? score + 0.0f : -__builtin_inff();  // no NaN, no -0.0
+  score = comparable(score);
   if (best.count == best.k && !(score > best.floor)) return;
   if (best.count < best.k)
     heap_insert(best.keys, best.count++, order_key(score, row));
@@ -81,13 +98,6 @@ struct Block {
   float norms[64];
   int count;
 };
-
-EMB_OP float finish(float sum, Metric metric, float query_norm, float row_norm) {
-  if (metric == Metric::ip) return sum;
-  if (metric == Metric::l2) return -sum;
-  const float product = query_norm * row_norm;
-  return product != 0.0f ? sum / product : 0.0f;
-}
 
 EMB_OP f32x16 finish16(f32x16 sum, Metric metric, f32x16 query_norms, float row_norm) {
   if (metric == Metric::ip) return sum;
@@ -147,14 +157,14 @@ EMB_OP bool score_queries(const Scan& s, const Block& block, int64_t q) {
       for (int r = 0; r < kTileRows; ++r) {
         const float sum = scores[t * kTileRows + r];
         check += sum - sum;
-        keep(s.best[q + t], finish(sum, s.metric, s.queries.norm[q + t], block.norms[i + r]), block.ids[i + r]);
+        keep(s.best[q + t], finish_score(sum, s.metric, s.queries.norm[q + t], block.norms[i + r]), block.ids[i + r]);
       }
   }
   for (; i < block.count; ++i) {
     score_tile<L2, 1, Q>(block.rows + i, query, s.queries.stride, scores);
     for (int t = 0; t < Q; ++t) {
       check += scores[t] - scores[t];
-      keep(s.best[q + t], finish(scores[t], s.metric, s.queries.norm[q + t], block.norms[i]), block.ids[i]);
+      keep(s.best[q + t], finish_score(scores[t], s.metric, s.queries.norm[q + t], block.norms[i]), block.ids[i]);
     }
   }
   return check == 0.0f;
@@ -197,8 +207,7 @@ EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t s
 }
 
 // scan_rows (many.inl.h) for few queries, every score computed.
-template <class Fetch>
-EMB_OP int64_t scan_few(const Scan& s, Range rows, Range queries, float* scratch, Fetch fetch) {
+inline int64_t scan_few(const Scan& s, Range rows, Range queries, float* scratch, const Fetch& fetch) {
   const int64_t stride = s.queries.stride;
   const int64_t fit = scan_block_rows(s.queries.d);
   const int64_t block_rows = fit < 64 ? fit : 64;

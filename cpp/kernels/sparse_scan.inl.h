@@ -63,11 +63,6 @@ EMB_OP float sparse_dot(const float* query, const Index* indices, const float* v
   }
 }
 
-EMB_OP float sparse_score(Metric metric, float ip, float square, float query_norm, float row_square) {
-  if (metric == Metric::l2) return -((square - 2.0f * ip) + row_square);
-  return finish(ip, metric, query_norm, __builtin_sqrtf(row_square));
-}
-
 EMB_OP float sparse_square(const Sparse& s, int64_t row) {
   const float* values = sparse_values(s, row);
   f32x16 sum = splat(0.0f);
@@ -82,8 +77,7 @@ template <class Index>
 EMB_OP void offer_sparse(const Sparse& s, const Scan& scan, int64_t query, int64_t row, float square) {
   const float* x = scan.queries.data + query * scan.queries.stride;
   const float ip = sparse_dot<0, 1>(x, sparse_indices<Index>(s, row), sparse_values(s, row), s.k);
-  keep(scan.best[query], sparse_score(scan.metric, ip, scan.queries.square[query], scan.queries.norm[query], square),
-       row);
+  keep(scan.best[query], finish_sparse_score(ip, scan.metric, scan.queries.square[query], square), row);
 }
 
 template <class Index>

@@ -256,21 +256,19 @@ struct TrellisProducts {
   }
   template <int SHIFT>
   EMB_OP void add_segment(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query,
-                          __m512i (&sum)[kCodeTile]) const {
+                          CodeSums& sum) const {
     const LevelBook book = load_raised_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
     for (int64_t j = 0, from = s.byte; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
       add_window_products<SHIFT>(rows, from, p.bytes - from, book, query + j, sum);
   }
-  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query,
-                        __m512i (&sum)[kCodeTile]) const {
+  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, CodeSums& sum) const {
     const LevelBook first = load_raised_book(p.codebooks), second = load_raised_book(p.codebooks + kTrellisLevels);
     for (int64_t j = 0, from = s.byte; j < s.count; j += 2 * kWindows, from += kWindows / 8)
       add_pair_products(rows, from, p.bytes - from, first, second, query + j, sum);
   }
   EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
     for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
-      __m512i sum[kCodeTile];
-      for (int k = 0; k < kCodeTile; ++k) sum[k] = _mm512_setzero_si512();
+      CodeSums sum = no_sums();
       const int8_t* at = query;
       for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)
         for_trellis_rate(p.segment[i].rate, [&](auto shift) {
@@ -296,8 +294,8 @@ EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const C
     }
     return form;
   };
-  const auto terms_of = [&](int64_t row, float& factor, float& addend) {
-    factor = trellis_factor(p, codes.data + row * codes.stride), addend = 0.0f;
+  const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
+    for (int n = 0; n < count; ++n) factor[n] = trellis_factor(p, codes.data + ids[n] * codes.stride), addend[n] = 0.0f;
   };
   int8_t* levels = reinterpret_cast<int8_t*>(scratch);
   const auto values_of = [&](int64_t row, float* out) {

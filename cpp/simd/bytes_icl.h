@@ -154,8 +154,18 @@ EMB_OP CodeTable load_code_table(const uint8_t* table) {
   return {_mm512_broadcast_i32x4(values)};
 }
 
+struct CodeSums {  // of a tile of rows, 16 parts each
+  __m512i row[kCodeTile];
+};
+EMB_OP CodeSums no_sums() {
+  CodeSums s;
+  for (int r = 0; r < kCodeTile; ++r) s.row[r] = _mm512_setzero_si512();
+  return s;
+}
+
 // Sums of 16 vectors: pairs of them are added crosswise, 16 -> 8 -> 4 -> 2 -> 1, and their lanes with them.
-EMB_OP void store_sums(__m512i (&sum)[16], int32_t* out) {
+EMB_OP void store_sums(CodeSums& sums, int32_t* out) {
+  __m512i(&sum)[16] = sums.row;
   for (int i = 0; i < 8; ++i)
     sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(sum[2 * i], sum[2 * i + 1]),
                               _mm512_unpackhi_epi32(sum[2 * i], sum[2 * i + 1]));
@@ -177,8 +187,7 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
                           int32_t* sums) {
   constexpr int kParts = 8 / BITS;
   const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << BITS) - 1));
-  __m512i sum[kCodeTile];
-  for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm512_setzero_si512();
+  CodeSums sum = no_sums();
   for (int64_t i = 0; i < loads; ++i) {
     __m512i y[kParts];
     for (int part = 0; part < kParts; ++part) y[part] = _mm512_loadu_si512(query + (i * kParts + part) * kBytes);
@@ -188,7 +197,7 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
         __m512i value = part ? _mm512_srli_epi16(codes, static_cast<unsigned>(BITS * part)) : codes;
         if (BITS < 8) value = _mm512_and_si512(value, low);
         if (TABLE) value = _mm512_shuffle_epi8(table.values, value);
-        add_dot4(sum[r], value, y[part]);
+        add_dot4(sum.row[r], value, y[part]);
       }
     }
   }
@@ -203,22 +212,22 @@ EMB_OP LevelBook load_raised_book(const int8_t* book) {
   return {_mm512_xor_si512(b.low, _mm512_set1_epi8(-128)), _mm512_xor_si512(b.high, _mm512_set1_epi8(-128))};
 }
 
-// Adds to sum[r] the levels of kWindows windows of row r, from its byte `from` on, times the query's bytes. `left`:
+// Adds to sum.row[r] the levels of kWindows windows of row r, from its byte `from` on, times the query's bytes. `left`:
 // bytes that the row has from there on.
 template <int SHIFT>
 EMB_OP void add_window_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
-                                const int8_t* query, __m512i (&sum)[kCodeTile]) {
+                                const int8_t* query, CodeSums& sum) {
   const __m512i y = _mm512_loadu_si512(query);
-  for (int r = 0; r < kCodeTile; ++r) add_dot4(sum[r], look_up(book, cut_windows<SHIFT>(rows[r] + from, left)), y);
+  for (int r = 0; r < kCodeTile; ++r) add_dot4(sum.row[r], look_up(book, cut_windows<SHIFT>(rows[r] + from, left)), y);
 }
 // ... and for windows of pairs, whose second ones' bytes follow.
 EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& first,
-                              const LevelBook& second, const int8_t* query, __m512i (&sum)[kCodeTile]) {
+                              const LevelBook& second, const int8_t* query, CodeSums& sum) {
   const __m512i y0 = _mm512_loadu_si512(query), y1 = _mm512_loadu_si512(query + kWindows);
   for (int r = 0; r < kCodeTile; ++r) {
     const windows w = cut_windows<1>(rows[r] + from, left);
-    add_dot4(sum[r], look_up(first, w), y0);
-    add_dot4(sum[r], look_up(second, w), y1);
+    add_dot4(sum.row[r], look_up(first, w), y0);
+    add_dot4(sum.row[r], look_up(second, w), y1);
   }
 }
 

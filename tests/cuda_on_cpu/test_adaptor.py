@@ -57,7 +57,7 @@ def test_arrays_of_other_libraries_become_cupys(wrap):
 
 
 def test_arrays_of_other_devices_have_no_kernels():
-    with pytest.raises(TypeError, match="x must be a NumPy or CuPy array, got Exchanged"):
+    with pytest.raises(TypeError, match="x must be a NumPy, CuPy or CUDA torch array, got Exchanged"):
         kernels.sq_encode(Exchanged(X, device_type=1), LO, STEP)
 
 

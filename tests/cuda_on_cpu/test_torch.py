@@ -111,5 +111,5 @@ def test_outputs_and_streams(torch):
 def test_a_tensor_of_the_host_has_no_kernels(torch):
     tensor = Tensor(X)
     tensor.is_cuda = False
-    with pytest.raises(TypeError, match="x must be a NumPy or CuPy array, got Tensor"):
+    with pytest.raises(TypeError, match="x must be a NumPy, CuPy or CUDA torch array, got Tensor"):
         kernels.sq_encode(tensor, LO, STEP)

@@ -25,9 +25,13 @@ ERRORS = [
     (
         lambda: k.sq_encode(X.tolist(), LO, STEP),
         TypeError,
-        "sq_encode: x must be a NumPy or CuPy array, got list",
+        "sq_encode: x must be a NumPy, CuPy or CUDA torch array, got list",
     ),
-    (lambda: k.sq_encode(X, 1.0, STEP), TypeError, "sq_encode: lo must be a NumPy or CuPy array, got float"),
+    (
+        lambda: k.sq_encode(X, 1.0, STEP),
+        TypeError,
+        "sq_encode: lo must be a NumPy, CuPy or CUDA torch array, got float",
+    ),
     (
         lambda: k.bits_encode(X.astype(np.int32)),
         TypeError,
@@ -41,7 +45,7 @@ ERRORS = [
     (
         lambda: k.sq_decode(CODES.tolist(), LO, STEP),
         TypeError,
-        "sq_decode: codes must be a NumPy or CuPy array, got list",
+        "sq_decode: codes must be a NumPy, CuPy or CUDA torch array, got list",
     ),
     (
         lambda: k.sq_decode(CODES.astype(np.int8), LO, STEP),
@@ -51,7 +55,7 @@ ERRORS = [
     (
         lambda: k.sq_topk(CODES, LO, STEP, X.tolist(), 1),
         TypeError,
-        "sq_topk: queries must be a NumPy or CuPy array",
+        "sq_topk: queries must be a NumPy, CuPy or CUDA torch array",
     ),
     (lambda: k.hamming_topk(WORDS, X, 1), TypeError, "hamming_topk: queries must be uint8, got float32"),
     (

@@ -223,7 +223,7 @@ def _array(kernel: str, name: str, a: Any) -> tuple[Array, np.dtype[Any]]:
     a = adopted(a)
     library = library_of(a)
     if library is None:
-        raise TypeError(f"{kernel}: {name} must be a NumPy or CuPy array, got {type(a).__name__}")
+        raise TypeError(f"{kernel}: {name} must be a NumPy, CuPy or CUDA torch array, got {type(a).__name__}")
     return a, library.dtype(a)
 
 
