@@ -108,6 +108,46 @@ def case(request):
     return CASES[request.param](np.random.default_rng(5))
 
 
+HALF, TINY = 32, np.float32(1e-5)  # dimensions that all rows share; the scale of what tells rows apart
+
+
+def close(kernel, inputs):
+    """Rows whose scores differ by less than any estimate can tell: one with too tight a bound loses some."""
+    inputs = {
+        name: value.copy() if isinstance(value, np.ndarray) else value for name, value in inputs.items()
+    }
+    rng = np.random.default_rng(10)
+    if kernel == "flat_topk":
+        inputs["x"][:, :HALF] = inputs["x"][0, :HALF]
+        inputs["x"][:, HALF:] *= TINY
+        return inputs
+    if kernel == "sparse_topk":
+        inputs["indices"][:] = inputs["indices"][0]
+        inputs["values"][:, :4] = inputs["values"][0, :4]
+        inputs["values"][:, 4:] *= TINY
+        return inputs
+    codes = inputs["codes"]
+    if kernel == "rowsq_topk":
+        codes[:] = codes[0]
+        inputs["scale"] = (0.01 + 1e-7 * rng.random(N)).astype(np.float32)
+        inputs["offset"] = TINY * rng.standard_normal(N).astype(np.float32)
+        return inputs
+    if kernel == "pq_topk":
+        shared = codes.shape[1] // 2
+        inputs["codebooks"][len(inputs["codebooks"]) * shared // codes.shape[1] :] *= TINY
+    else:
+        shared = HALF * codes.shape[1] * 8 // D // 8
+    codes[:, :shared] = codes[0, :shared]
+    if "step" in inputs:
+        inputs["step"][HALF:] *= TINY
+    if kernel == "levels_topk":
+        inputs["factor"][:], inputs["centroid"][:] = 1.5, 2
+        inputs["shift"] *= TINY
+    if kernel == "bits_topk":
+        inputs["high"][HALF:] = inputs["low"][HALF:] + TINY
+    return inputs
+
+
 def rows_of(case):
     return len(next(iter(case[1].values())))
 
@@ -135,6 +175,10 @@ class TestExact:
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_metrics(self, case, isa, count, metric):
         check(case, queries_of(count, *case), metric=metric, isa=isa)
+
+    @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+    def test_scores_closer_than_estimates(self, case, isa, count, metric):
+        check((case[0], close(*case)), queries_of(count, *case), metric=metric, isa=isa)
 
     def test_mask(self, case, isa, count):
         mask = np.random.default_rng(8).random(rows_of(case)) < 0.1

@@ -40,6 +40,18 @@ class TestExact:
     def test_many(self, plan, isa):
         check(plan, isa)
 
+    @pytest.mark.parametrize("count", [2, 9, 40])
+    def test_scores_closer_than_estimates(self, plan, isa, count):
+        codes, step = plan["codes"].copy(), plan["step"].copy()
+        codes[:, :8] = codes[0, :8]  # those of the 16 components at 4 bits
+        codes[:, -1] = 200
+        step[16:] *= np.float32(1e-4)
+        queries = plan["queries"][:count]
+        check(
+            {**plan, "codes": codes, "step": step, "queries": queries, "centroids": None, "centroid": None},
+            isa,
+        )
+
     def test_one_centroid(self, plan, isa):
         few = {"centroids": plan["centroids"][:1], "centroid": None, "queries": plan["queries"][:3]}
         check({**plan, **few}, isa)
