@@ -76,12 +76,12 @@ def sparse(rng):
 
 
 def product(bits, m):
-    """Enough rows for lookup tables of bytes."""
+    """Enough rows for lookup tables of bytes, also when two threads share them."""
 
     def inputs(rng):
         codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
-        codes = rng.integers(0, 256, (4200, m * bits // 8)).astype(np.uint8)
-        codes[2100:] = codes[:2100]
+        codes = rng.integers(0, 256, (8400, m * bits // 8)).astype(np.uint8)
+        codes[4200:] = codes[:4200]
         return "pq_topk", {"codes": codes, "codebooks": codebooks}
 
     return inputs
