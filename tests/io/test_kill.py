@@ -23,8 +23,10 @@ sys.exit(main(sys.argv[1:]))
 
 SLOW_CHUNKS = (
     """
-import time
+import signal, time
 from embcodec import Codec
+# A shell's background job ignores interrupts, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 encode = Codec.encode
 def slow(self, *args, **options):
     time.sleep(0.05)
