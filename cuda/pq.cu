@@ -17,7 +17,8 @@ struct PqSource {
   }
 };
 
-// A thread an entry: a sum over the dimensions of a subspace, in order. norms: the codewords' squared lengths instead.
+// A thread an entry: a sum over the dimensions of a subspace, in order and fused. norms: the codewords' squared lengths
+// instead.
 __global__ void fill_tables(Pq p, const float* queries, int64_t nq, Metric metric, bool norms, float* tables) {
   const int64_t at = thread_number(), size = p.m * p.ksub;
   if (at >= nq * size) return;
@@ -26,7 +27,7 @@ __global__ void fill_tables(Pq p, const float* queries, int64_t nq, Metric metri
   float sum = 0.0f;
   for (int64_t i = 0; i < p.dsub; ++i) {
     const float t = metric == Metric::l2 ? q[i] - c[i] : q[i];
-    sum += t * (metric == Metric::l2 ? t : c[i]);
+    sum = __builtin_fmaf(t, metric == Metric::l2 ? t : c[i], sum);
   }
   tables[at] = sum;
 }

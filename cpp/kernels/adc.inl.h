@@ -12,7 +12,7 @@ inline void norm_table(const Pq& p, float* table) {
   const float* c = p.codebooks;
   for (int64_t j = 0; j < p.m * p.ksub; ++j, c += p.dsub) {
     float sum = 0.0f;
-    for (int64_t i = 0; i < p.dsub; ++i) sum += c[i] * c[i];
+    for (int64_t i = 0; i < p.dsub; ++i) sum = __builtin_fmaf(c[i], c[i], sum);
     table[j] = sum;
   }
 }
@@ -70,7 +70,7 @@ EMB_OP void tile_tables(const Pq& p, const float* columns, float* tables) {
   for (int64_t s = 0; s < p.m; ++s, columns += 16 * p.dsub) {
     for (int64_t j = 0; j < p.ksub; ++j, c += p.dsub, tables += 16) {
       f32x16 sum = splat(0.0f);
-      for (int64_t i = 0; i < p.dsub; ++i) sum = accumulate<L2>(sum, load(columns + 16 * i), splat(c[i]));
+      for (int64_t i = 0; i < p.dsub; ++i) sum = accumulate_fused<L2>(sum, load(columns + 16 * i), splat(c[i]));
       store(tables, sum);
     }
   }

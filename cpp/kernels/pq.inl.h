@@ -87,43 +87,92 @@ void pq_decode(const Codes& codes, const Pq& p, float* out, Range r) {
 
 // The codewords of a subspace as (ksub/16, dsub, 16).
 EMB_OP void blocks_of_codewords(const Codebook& c, float* blocks) {
-  for (int64_t j = 0; j < c.k; j += 4) {
-    const float* rows[4];
-    for (int64_t r = 0; r < 4; ++r) rows[r] = c.values + (j + r) * c.d;
-    put_columns(rows, c.d, blocks + j / 16 * 16 * c.d + j % 16);
+  for (int64_t j = 0; j < c.k; j += 16, blocks += 16 * c.d) {
+    const float* rows = c.values + j * c.d;
+    int64_t i = 0;
+    for (; i + 4 <= c.d; i += 4) transpose16(rows + i, c.d, blocks + 16 * i);
+    for (; i < c.d; ++i)
+      for (int64_t r = 0; r < 16; ++r) blocks[16 * i + r] = rows[r * c.d + i];
   }
 }
 
-// Entries of Q queries for one subspace; queries lie `stride` floats apart, their tables `size`.
-template <bool L2, int Q>
-EMB_OP void table_rows(const float* query, int64_t stride, const float* blocks, const Pq& p, float* table,
-                       int64_t size) {
-  for (int64_t j = 0; j < p.ksub; j += 16, blocks += 16 * p.dsub) {
-    f32x16 sum[Q];
-    for (int q = 0; q < Q; ++q) sum[q] = splat(0.0f);
-    for (int64_t i = 0; i < p.dsub; ++i) {
-      const f32x16 c = load(blocks + 16 * i);
-      for (int q = 0; q < Q; ++q) sum[q] = accumulate<L2>(sum[q], splat(query[q * stride + i]), c);
+// A table's entries are one fused multiply-add a dimension, in order.
+template <bool L2>
+EMB_OP f32x16 accumulate_fused(f32x16 sum, f32x16 q, f32x16 c) {
+  if (L2) {
+    const f32x16 t = sub(q, c);
+    return fused(t, t, sum);
+  }
+  return fused(q, c, sum);
+}
+
+// Codewords of a subspace by some of their dimensions, as 16 V of them are used at a time: for Q queries, `stride`
+// floats apart, to tables that lie `size` floats apart.
+struct TablePart {
+  const float* blocks;  // the first of (ksub/16, dsub, 16)
+  int64_t dsub, dims, codewords;
+  bool first;  // of the dimensions: nothing has been summed yet
+};
+
+template <bool L2, int Q, int V>
+EMB_OP void add_to_tables(const TablePart& part, const float* query, int64_t stride, float* table, int64_t size) {
+  const float* blocks = part.blocks;
+  for (int64_t j = 0; j < part.codewords; j += 16 * V, blocks += 16 * V * part.dsub, table += 16 * V) {
+    f32x16 sum[Q][V];
+    for (int q = 0; q < Q; ++q)
+      for (int v = 0; v < V; ++v) sum[q][v] = part.first ? splat(0.0f) : load(table + q * size + 16 * v);
+    for (int64_t i = 0; i < part.dims; ++i) {
+      f32x16 c[V];
+      for (int v = 0; v < V; ++v) c[v] = load(blocks + 16 * (v * part.dsub + i));
+      for (int q = 0; q < Q; ++q) {
+        const f32x16 y = splat(query[q * stride + i]);
+        for (int v = 0; v < V; ++v) sum[q][v] = accumulate_fused<L2>(sum[q][v], y, c[v]);
+      }
     }
-    for (int q = 0; q < Q; ++q) store(table + q * size + j, sum[q]);
+    for (int q = 0; q < Q; ++q)
+      for (int v = 0; v < V; ++v) store(table + q * size + 16 * v, sum[q][v]);
   }
 }
 
+// V codeword vectors for a tile of queries; a query that is left over takes more, for want of other sums to wait on.
+template <bool L2, int Q, int V, int ALONE>
+EMB_OP void add_part(const TablePart& part, const float* query, int64_t stride, int64_t count, float* table,
+                     int64_t size) {
+  int64_t q = 0;
+  for (; q + Q <= count; q += Q, query += Q * stride, table += Q * size)
+    add_to_tables<L2, Q, V>(part, query, stride, table, size);
+  for (; q < count; ++q, query += stride, table += size) add_to_tables<L2, 1, ALONE>(part, query, stride, table, size);
+}
+
+// A tile of queries at a time, so that few tables are written side by side; where a subspace's codewords exceed L1,
+// many queries pass each part of them. `blocks`: the codebook for the tiles that follow, but if there are none, one
+// subspace.
 template <bool L2>
 EMB_OP void fill_tables(const Pq& p, const Queries& queries, float* tables, Range r, float* blocks) {
-  constexpr int Q = kColumnRows;
-  const int64_t stride = queries.stride, size = p.m * p.ksub, block = p.ksub * p.dsub;
-  for (int64_t s = 0; s < p.m; ++s) blocks_of_codewords(subspace(p, s), blocks + s * block);
-  for (int64_t i = r.begin; i < r.end; tables += Q * size, i += Q)
+  constexpr int64_t kDims = 128, kCodewords = 64, kFloats = 8192;
+  const int64_t stride = queries.stride, size = p.m * p.ksub;
+  const int64_t dims = p.dsub < kDims ? p.dsub : kDims;
+  const bool small = dims * p.ksub <= kFloats;
+  const int64_t codewords = small ? p.ksub : kCodewords, tile = small ? kColumnRows * kColumnVectors : 64;
+  const int64_t apart = r.end - r.begin > tile ? p.ksub * p.dsub : 0;
+  for (int64_t first = r.begin; first < r.end; first += tile, tables += tile * size) {
+    const int64_t count = r.end - first < tile ? r.end - first : tile;
     for (int64_t s = 0; s < p.m; ++s) {
-      const float *query = queries.data + i * stride + s * p.dsub, *from = blocks + s * block;
-      float* table = tables + s * p.ksub;
-      if (r.end - i >= Q)
-        table_rows<L2, Q>(query, stride, from, p, table, size);
-      else
-        for (int64_t q = 0; q < r.end - i; ++q)
-          table_rows<L2, 1>(query + q * stride, stride, from, p, table + q * size, size);
+      if (first == r.begin) blocks_of_codewords(subspace(p, s), blocks + s * apart);
+      for (int64_t i = 0; i < p.dsub; i += dims) {
+        const float* query = queries.data + first * stride + s * p.dsub + i;
+        const int64_t left = p.dsub - i;
+        TablePart part = {blocks + s * apart + 16 * i, p.dsub, left < dims ? left : dims, codewords, i == 0};
+        for (int64_t j = 0; j < p.ksub; j += codewords, part.blocks += codewords * p.dsub) {
+          float* table = tables + s * p.ksub + j;
+          if (p.ksub == 16)
+            add_part<L2, kColumnRows * kColumnVectors, 1, 1>(part, query, stride, count, table, size);
+          else
+            add_part<L2, kColumnRows, kColumnVectors, 4>(part, query, stride, count, table, size);
+        }
+      }
     }
+  }
 }
 
 // Tables (m, ksub) of the queries, one after the other. `scratch`: pq_tables_scratch(m, ksub, dsub).

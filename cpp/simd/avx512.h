@@ -37,6 +37,7 @@ EMB_OP f32x16 sub(f32x16 a, f32x16 b) { return _mm512_sub_ps(a, b); }
 EMB_OP f32x16 mul(f32x16 a, f32x16 b) { return _mm512_mul_ps(a, b); }
 EMB_OP f32x16 div(f32x16 a, f32x16 b) { return _mm512_div_ps(a, b); }
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { return _mm512_fmadd_ps(a, b, c); }
+EMB_OP f32x16 fused(f32x16 a, f32x16 b, f32x16 c) { return muladd(a, b, c); }
 #if defined(EMB_EMULATED)  // SIMDe's own min and max treat NaN otherwise than the instructions do
 EMB_OP f32x16 min(f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), a); }
 EMB_OP f32x16 max(f32x16 a, f32x16 b) { return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(b, a, _CMP_LT_OQ), a); }
@@ -234,10 +235,31 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }
 #endif
 
+// Rows r, r + 4, r + 8 and r + 12, a lane of 128 bits each.
+EMB_OP f32x16 load_quads(const float* row, int64_t stride) {
+  f32x16 rows = _mm512_castps128_ps512(_mm_loadu_ps(row));
+  rows = _mm512_mask_broadcast_f32x4(rows, 0x00f0, _mm_loadu_ps(row + 4 * stride));
+  rows = _mm512_mask_broadcast_f32x4(rows, 0x0f00, _mm_loadu_ps(row + 8 * stride));
+  return _mm512_mask_broadcast_f32x4(rows, 0xf000, _mm_loadu_ps(row + 12 * stride));
+}
+
+// 16 rows of 4 values, `stride` floats apart, to 4 columns side by side: transpose4 in each lane of 128 bits.
+EMB_OP void transpose16(const float* row, int64_t stride, float* columns) {
+  const f32x16 a = load_quads(row, stride), b = load_quads(row + stride, stride);
+  const f32x16 c = load_quads(row + 2 * stride, stride), d = load_quads(row + 3 * stride, stride);
+  const __m512d ab01 = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), ab23 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+  const __m512d cd01 = _mm512_castps_pd(_mm512_unpacklo_ps(c, d)), cd23 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+  store(columns, _mm512_castpd_ps(_mm512_unpacklo_pd(ab01, cd01)));
+  store(columns + 16, _mm512_castpd_ps(_mm512_unpackhi_pd(ab01, cd01)));
+  store(columns + 32, _mm512_castpd_ps(_mm512_unpacklo_pd(ab23, cd23)));
+  store(columns + 48, _mm512_castpd_ps(_mm512_unpackhi_pd(ab23, cd23)));
+}
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
 
+#define EMB_WIDE_TRANSPOSE 1
 #if defined(EMB_VNNI)
 #include "bytes_icl.h"
 #else

@@ -39,7 +39,8 @@ EMB_OP f32x16 add(f32x16 a, f32x16 b){EMB_LANES(f32x16, vaddq_f32(a.v[i], b.v[i]
     sub(f32x16 a, f32x16 b){EMB_LANES(f32x16, vsubq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
     mul(f32x16 a, f32x16 b){EMB_LANES(f32x16, vmulq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
     div(f32x16 a, f32x16 b){EMB_LANES(f32x16, vdivq_f32(a.v[i], b.v[i]))} EMB_OP f32x16
-    muladd(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i]))}
+    muladd(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i]))} EMB_OP f32x16
+    fused(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, vfmaq_f32(c.v[i], a.v[i], b.v[i]))}
 // vminq and vmaxq return NaN for NaN; the contract wants the second operand.
 EMB_OP f32x16
     min(f32x16 a, f32x16 b){EMB_LANES(f32x16, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]))} EMB_OP f32x16

@@ -53,8 +53,15 @@ EMB_OP f32x16 add(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] + b.v[i])} EMB_OP
     sub(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] - b.v[i])} EMB_OP f32x16
     mul(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] * b.v[i])} EMB_OP f32x16
     div(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] / b.v[i])}
-// a*b + c with at least the accuracy of two roundings; fused where the level has it (assignments only).
+// a*b + c with at least the accuracy of two roundings; fused where the level has it (where no result depends on it).
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c){EMB_LANES(f32x16, a.v[i] * b.v[i] + c.v[i])}
+// a*b + c with one rounding; a call for each lane where the compiler may not use the instruction.
+EMB_OP f32x16 fused(f32x16 a, f32x16 b, f32x16 c) {
+  f32x16 r;
+  for (int i = 0; i < 16; ++i)
+    r.v[i / 4][i % 4] = __builtin_fmaf(a.v[i / 4][i % 4], b.v[i / 4][i % 4], c.v[i / 4][i % 4]);
+  return r;
+}
 // The second operand where the comparison fails, so NaN in `a` gives `b`.
 EMB_OP f32x16 min(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i])} EMB_OP f32x16
     max(f32x16 a, f32x16 b){EMB_LANES(f32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i])} EMB_OP f32x16

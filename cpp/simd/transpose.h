@@ -1,4 +1,4 @@
-// 4 x 4 blocks in the compiler's own 128-bit vectors, which every level has: no wider shuffle pays for this.
+// 4 x 4 blocks in the compiler's own 128-bit vectors, which every level has; 16 x 4 where a level has something wider.
 #pragma once
 
 namespace embcodec {
@@ -23,6 +23,17 @@ EMB_OP void transpose4(const float* const* rows, int64_t j, float* columns, int6
       __builtin_shufflevector(ab23, cd23, 0, 1, 4, 5), __builtin_shufflevector(ab23, cd23, 2, 3, 6, 7)};
   for (int i = 0; i < 4; ++i) __builtin_memcpy(columns + i * stride, &column[i], 16);
 }
+
+#if !EMB_WIDE_TRANSPOSE
+// 16 rows of 4 values, `stride` floats apart, to 4 columns side by side.
+EMB_OP void transpose16(const float* row, int64_t stride, float* columns) {
+  for (int r = 0; r < 16; r += 4) {
+    const float* const rows[4] = {row + r * stride, row + (r + 1) * stride, row + (r + 2) * stride,
+                                  row + (r + 3) * stride};
+    transpose4(rows, 0, columns + r, 16);
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace EMB_ISA

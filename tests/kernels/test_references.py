@@ -1,5 +1,6 @@
 """The references against other ways to the same result: they define what is right."""
 
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -333,3 +334,41 @@ def test_peers_do_the_same_job(rng, name):
                 np.testing.assert_allclose(g, w, rtol=1e-3, atol=1e-3)
             elif not name.endswith("_topk"):  # equal scores come in any order
                 assert (g == w).mean() > 0.99
+
+
+def rounded(exact: Fraction) -> np.float32:
+    """The float32 nearest to an exact value, of two the even one."""
+    near = np.float32(float(exact))  # rounded twice: at most one neighbour off
+    candidates = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
+    return min(candidates, key=lambda c: (abs(Fraction(float(c)) - exact), int(c.view(np.int32)) % 2))
+
+
+def test_fused_rounds_once(rng):
+    """Sums close to the middle of two floats, on either side: the product's last bits decide, alone."""
+    n = 2000
+    a, b = (rng.integers(2**23, 2**24, n) * 2.0**-23 * rng.choice([-1, 1], n) for _ in range(2))
+    c = rng.integers(2**23, 2**24, n) * 2.0**-23
+    small = 2.0 ** -rng.integers(16, 24, n).astype(np.float64)
+    tiny = np.ldexp(a, -147)
+    cases = [
+        (a, b, c),
+        (a, b, np.float32(-a * b)),  # what is left is the product's rounding error
+        (
+            1 + small,
+            rng.choice([-1, 1], n) * (1 - small) * 2.0**-24,
+            c,
+        ),  # a hair less than half the last place
+        (tiny, b, c),
+        (tiny, b, np.ldexp(c, -149)),  # subnormal results
+    ]
+    for x, y, z in cases:
+        x, y, z = np.float32(x), np.float32(y), np.float32(z)
+        got = _common.fused(x, y, z, np)
+        want = [
+            rounded(Fraction(float(p)) * Fraction(float(q)) + Fraction(float(r))) for p, q, r in zip(x, y, z)
+        ]
+        np.testing.assert_array_equal(got, np.array(want, np.float32))
+    np.testing.assert_array_equal(
+        _common.fused(np.float32([3e38, np.inf]), np.float32([2, 1]), np.float32([0, -np.inf]), np),
+        np.float32([np.inf, np.nan]),
+    )

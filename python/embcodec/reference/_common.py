@@ -38,6 +38,23 @@ def pad_columns(x: Array, columns: int, xp: Any) -> Array:
     return xp.concatenate([x, xp.zeros((*x.shape[:-1], columns - x.shape[-1]), x.dtype)], axis=-1)
 
 
+def fused(a: Array, b: Array, c: Array, xp: Any) -> Array:
+    """a * b + c with one rounding, as a fused multiply-add instruction has it.
+
+    In float64 the product is exact and the sum's error known; the sum rounded to odd (Boldo and Melquiond,
+    2008) then rounds to float32 as the exact value does.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        product, addend = a.astype(xp.float64) * b.astype(xp.float64), c.astype(xp.float64)
+        total = product + addend
+        moved = total - product
+        error = (product - (total - moved)) + (addend - moved)
+        bits = total.view(xp.int64)
+        away = xp.where((error > 0) == (total > 0), 1, -1)
+        to_odd = (error != 0) & (bits % 2 == 0) & xp.isfinite(total)
+        return (bits + xp.where(to_odd, away, 0)).view(xp.float64).astype(xp.float32)
+
+
 def _sum16(terms: Callable[[slice], Array], d: int, xp: Any) -> Array:
     """16 running sums over the dimensions, then a tree: 16 lanes to 8, 4, 2 and 1."""
     acc = xp.float32(0)

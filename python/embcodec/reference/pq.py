@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, cosine, dot16, pack, topk, unpack
+from embcodec.reference._common import Array, as_float32, cosine, dot16, fused, pack, topk, unpack
 from embcodec.reference._peers import numpy_pack, numpy_topk, numpy_unpack
 from embcodec.reference._registry import METRICS, SEARCHES, Arguments, grid, register, search
 from embcodec.reference.cluster import (
@@ -167,13 +167,15 @@ def pq_decode(codes: Array, codebooks: Array, xp: Any = np) -> Array:
 
 @register(family="pq", inputs=_tables_inputs, variants=grid(metric=METRICS, **KINDS), peer=_numpy_tables)
 def pq_tables(queries: Array, codebooks: Array, metric: str = "ip", xp: Any = np) -> Array:
-    """Sums over the dimensions of a subspace, in order."""
+    """Sums over the dimensions of a subspace, in order, by fused multiply-add."""
     m, ksub, dsub = codebooks.shape
     parts = queries.reshape(queries.shape[0], m, 1, dsub)
     tables = xp.zeros((queries.shape[0], m, ksub), xp.float32)
     for i in range(dsub):
         q, c = parts[:, :, :, i], codebooks[:, :, i]
-        tables = tables + ((q - c) * (q - c) if metric == "l2" else q * c)
+        if metric == "l2":
+            q = c = q - c
+        tables = fused(q, c, tables, xp)
     return tables
 
 
@@ -214,5 +216,5 @@ def pq_topk(
 def _squared_norms(codebooks: Array, xp: Any) -> Array:
     total = xp.zeros(codebooks.shape[:2], xp.float32)
     for i in range(codebooks.shape[2]):
-        total = total + codebooks[:, :, i] * codebooks[:, :, i]
+        total = fused(codebooks[:, :, i], codebooks[:, :, i], total, xp)
     return total
