@@ -20,7 +20,7 @@ void bits_decode(const py::array& codes, int64_t d, const F32& low, const F32& h
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const BitsParams params = {low.data(), high.data(), d, is_msb(order)};
-  float* out = x.mutable_data();
+  const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, row_scratch(d),
               [&](Range r, float* scratch) { kernels.bits_decode(from, params, out, r, scratch); });
 }

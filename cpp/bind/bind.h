@@ -3,6 +3,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
@@ -84,6 +86,19 @@ inline void encode_rows(const char* kernel, int64_t n, int threads, int64_t scra
                         const std::function<int64_t(Range, float*)>& encode) {
   const int64_t bad = first_bad_row(n, threads, scratch_floats, encode);
   if (bad != kAllFinite) refuse_row(kernel, bad);
+}
+
+// Where decoded rows go. Past the cache if they would not stay in it, but not to pages that nobody has written yet,
+// which the operating system zeroes in the cache.
+inline RowsOut rows_out(F32& x) {
+  constexpr py::ssize_t kStreamedBytes = 4 << 20;
+  float* data = x.mutable_data();
+  if (x.nbytes() < kStreamedBytes) return {data, false};
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t middle = reinterpret_cast<uintptr_t>(data + x.size() / 2) / page * page;
+  unsigned char resident = 0;
+  const bool known = mincore(reinterpret_cast<void*>(middle), 1, &resident) == 0;
+  return {data, known && (resident & 1)};
 }
 
 inline void decode_rows(int64_t n, int threads, int64_t scratch_floats,

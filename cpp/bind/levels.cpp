@@ -30,7 +30,7 @@ void levels_decode(const py::array& codes, const F32& levels, const F32& step, F
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
-  float* out = x.mutable_data();
+  const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, 0,
               [&](Range r, float* scratch) { kernels.levels_decode(from, params, out, r, scratch); });
 }

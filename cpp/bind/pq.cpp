@@ -70,7 +70,7 @@ void pq_decode(const py::array& codes, const F32& codebooks, F32 x, int threads,
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Pq pq = pq_of(codebooks);
-  float* out = x.mutable_data();
+  const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, 0, [&](Range r, float*) { kernels.pq_decode(from, pq, out, r); });
 }
 

@@ -18,7 +18,7 @@ void sq_decode(const py::array& codes, const F32& lo, const F32& step, int bits,
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
-  float* out = x.mutable_data();
+  const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, row_scratch(params.d),
               [&](Range r, float* scratch) { kernels.sq_decode(from, params, out, r, scratch); });
 }
@@ -51,7 +51,7 @@ void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, i
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const RowSqParams params = {scale.data(), offset.data(), d, bits};
-  float* out = x.mutable_data();
+  const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, row_scratch(params.d),
               [&](Range r, float* scratch) { kernels.rowsq_decode(from, params, out, r, scratch); });
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "../row/bits.h"
 #include "code_scan.inl.h"
+#include "streaming.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -70,8 +71,8 @@ EMB_OP void bits_decode_row(const uint8_t* codes, const BitsParams& p, float* ou
   }
 }
 
-void bits_decode(const Codes& codes, const BitsParams& p, float* out, Range r, float*) {
-  for (int64_t i = r.begin; i < r.end; ++i) bits_decode_row(codes.data + i * codes.stride, p, out + i * p.d, false);
+void bits_decode(const Codes& codes, const BitsParams& p, RowsOut out, Range r, float*) {
+  put_rows(out, p.d, r, [&](int64_t i, float* to) { bits_decode_row(codes.data + i * codes.stride, p, to, false); });
 }
 
 void bits_topk(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {

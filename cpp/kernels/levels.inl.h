@@ -3,6 +3,7 @@
 #pragma once
 #include "code_scan.inl.h"
 #include "packing.inl.h"
+#include "streaming.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -102,10 +103,10 @@ int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range 
   return bad;
 }
 
-void levels_decode(const Codes& codes, const LevelsParams& p, float* out, Range r, float*) {
+void levels_decode(const Codes& codes, const LevelsParams& p, RowsOut out, Range r, float*) {
   for_level_bits(p.bits, [&](auto bits) {
-    for (int64_t i = r.begin; i < r.end; ++i)
-      levels_decode_row<bits()>(codes.data + i * codes.stride, p, out + i * p.d, false);
+    put_rows(out, p.d, r,
+             [&](int64_t i, float* to) { levels_decode_row<bits()>(codes.data + i * codes.stride, p, to, false); });
   });
 }
 

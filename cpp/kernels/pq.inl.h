@@ -2,6 +2,7 @@
 #pragma once
 #include "nearest.inl.h"
 #include "scan.inl.h"
+#include "streaming.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -48,20 +49,19 @@ EMB_OP int64_t code_at(const uint8_t* codes, int64_t s) {
 }
 
 template <int BITS, int DSUB>
-EMB_OP void pq_decode_rows(const Codes& codes, const Pq& p, float* out, Range r) {
+EMB_OP void pq_decode_rows(const Codes& codes, const Pq& p, RowsOut out, Range r) {
   const int64_t dsub = DSUB ? DSUB : p.dsub;
-  for (int64_t i = r.begin; i < r.end; ++i) {
+  put_rows(out, p.m * dsub, r, [&](int64_t i, float* to) {
     const uint8_t* row = codes.data + i * codes.stride;
     const float* codebook = p.codebooks;
-    float* to = out + i * p.m * dsub;
     for (int64_t s = 0; s < p.m; ++s, codebook += p.ksub * dsub, to += dsub)
       __builtin_memcpy(to, codebook + code_at<BITS>(row, s) * dsub, static_cast<size_t>(dsub) * 4);
-  }
+  });
 }
 
 // A copy of a size known to the compiler takes an instruction or two.
 template <int BITS>
-EMB_OP void pq_decode_bits(const Codes& codes, const Pq& p, float* out, Range r) {
+EMB_OP void pq_decode_bits(const Codes& codes, const Pq& p, RowsOut out, Range r) {
   switch (p.dsub) {
     case 1:
       return pq_decode_rows<BITS, 1>(codes, p, out, r);
@@ -78,7 +78,7 @@ EMB_OP void pq_decode_bits(const Codes& codes, const Pq& p, float* out, Range r)
   }
 }
 
-void pq_decode(const Codes& codes, const Pq& p, float* out, Range r) {
+void pq_decode(const Codes& codes, const Pq& p, RowsOut out, Range r) {
   if (p.ksub == 256)
     pq_decode_bits<8>(codes, p, out, r);
   else

@@ -4,6 +4,7 @@
 #include "../row/scalar.h"
 #include "code_scan.inl.h"
 #include "packing.inl.h"
+#include "streaming.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -85,9 +86,10 @@ int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, Range r, float
   return kAllFinite;
 }
 
-void sq_decode(const Codes& codes, const SqParams& p, float* out, Range r, float*) {
-  for (int64_t i = r.begin; i < r.end; ++i)
-    EMB_FOR_BITS(p.bits, sq_decode_row<BITS>(codes.data + i * codes.stride, p, out + i * p.d, false))
+void sq_decode(const Codes& codes, const SqParams& p, RowsOut out, Range r, float*) {
+  EMB_FOR_BITS(p.bits, put_rows(out, p.d, r, [&](int64_t i, float* to) {
+                 sq_decode_row<BITS>(codes.data + i * codes.stride, p, to, false);
+               }))
 }
 
 void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
@@ -147,9 +149,10 @@ int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float*
   return kAllFinite;
 }
 
-void rowsq_decode(const Codes& codes, const RowSqParams& p, float* out, Range r, float*) {
-  for (int64_t i = r.begin; i < r.end; ++i)
-    EMB_FOR_BITS(p.bits, rowsq_decode_row<BITS>(codes.data + i * codes.stride, p, i, out + i * p.d, false))
+void rowsq_decode(const Codes& codes, const RowSqParams& p, RowsOut out, Range r, float*) {
+  EMB_FOR_BITS(p.bits, put_rows(out, p.d, r, [&](int64_t i, float* to) {
+                 rowsq_decode_row<BITS>(codes.data + i * codes.stride, p, i, to, false);
+               }))
 }
 
 void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {

@@ -16,6 +16,11 @@ struct CodesOut {
   uint8_t* data;
   int64_t stride;
 };
+// Decoded rows, contiguous; `stream`: past the cache (kernels/streaming.inl.h).
+struct RowsOut {
+  float* data;
+  bool stream;
+};
 
 // Uniform scalar quantizer with a range per dimension. `inverse` is 1/step, 0 where the step is 0.
 struct SqParams {
@@ -128,21 +133,21 @@ struct RowExtras {
 // the *_scratch function beside the kernel.
 struct Kernels {
   int64_t (*sq_encode)(const Rows& x, const SqParams& p, CodesOut out, Range r, float* scratch);
-  void (*sq_decode)(const Codes& codes, const SqParams& p, float* out, Range r, float* scratch);
+  void (*sq_decode)(const Codes& codes, const SqParams& p, RowsOut out, Range r, float* scratch);
   void (*sq_topk)(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch);
   int64_t (*rowsq_encode)(const Rows& x, int bits, CodesOut out, float* scale, float* offset, Range r, float* scratch);
-  void (*rowsq_decode)(const Codes& codes, const RowSqParams& p, float* out, Range r, float* scratch);
+  void (*rowsq_decode)(const Codes& codes, const RowSqParams& p, RowsOut out, Range r, float* scratch);
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
 
   int64_t (*levels_encode)(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch);
-  void (*levels_decode)(const Codes& codes, const LevelsParams& p, float* out, Range r, float* scratch);
+  void (*levels_decode)(const Codes& codes, const LevelsParams& p, RowsOut out, Range r, float* scratch);
   void (*levels_topk)(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
                       Range queries, float* scratch);
 
   int64_t (*bits_encode)(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch);
-  void (*bits_decode)(const Codes& codes, const BitsParams& p, float* out, Range r, float* scratch);
+  void (*bits_decode)(const Codes& codes, const BitsParams& p, RowsOut out, Range r, float* scratch);
   void (*hamming_topk)(const Codes& codes, const Codes& queries, int64_t bytes, const uint8_t* mask, TopK* best,
                        Range rows, Range part);
   void (*bits_topk)(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries,
@@ -159,7 +164,7 @@ struct Kernels {
                          float* scratch);
   int64_t (*convert_rows)(const Rows& x, float* out, Range r, float* scratch);
   int64_t (*pq_encode)(const Rows& x, const Pq& p, CodesOut out, Range r, float* scratch);
-  void (*pq_decode)(const Codes& codes, const Pq& p, float* out, Range r);
+  void (*pq_decode)(const Codes& codes, const Pq& p, RowsOut out, Range r);
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
   void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);

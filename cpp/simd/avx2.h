@@ -29,6 +29,12 @@ EMB_OP void store(float* p, f32x16 a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);
 }
+EMB_OP void stream(float* p, f32x16 a) {  // aligned, past the cache
+  _mm256_stream_ps(p, a.lo);
+  _mm256_stream_ps(p + 8, a.hi);
+}
+EMB_OP void stream_fence() { _mm_sfence(); }
+#define EMB_STREAMS 1
 EMB_OP f32x16 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 EMB_OP i32x16 splat_i32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 

@@ -27,8 +27,7 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
     const SqParams p = {lo.get(), step.get(), inverse.get(), c.d, bits};
     k.sq_encode(c.rows(), p, {codes.get(), size}, r, scratch.get());
     out.add("sq_encode", codes);
-    k.sq_decode(from, p, y.get(), r, scratch.get());
-    out.add("sq_decode", y);
+    add_decoded(out, "sq_decode", y, [&](RowsOut to) { k.sq_decode(from, p, to, r, scratch.get()); });
     add_scan(out, "sq_topk", k, c, room,
              [&](const Scan& s, Range rows, Range part, float* m) { k.sq_topk(from, p, s, rows, part, m); });
     k.rowsq_encode(c.rows(), bits, {codes.get(), size}, scale.get(), offset.get(), r, scratch.get());
@@ -36,8 +35,7 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
     out.add("rowsq_encode", scale);
     out.add("rowsq_encode", offset);
     const RowSqParams rp = {scale.get(), offset.get(), c.d, bits};
-    k.rowsq_decode(from, rp, y.get(), r, scratch.get());
-    out.add("rowsq_decode", y);
+    add_decoded(out, "rowsq_decode", y, [&](RowsOut to) { k.rowsq_decode(from, rp, to, r, scratch.get()); });
     add_scan(out, "rowsq_topk", k, c, room,
              [&](const Scan& s, Range rows, Range part, float* m) { k.rowsq_topk(from, rp, s, rows, part, m); });
   }
@@ -66,8 +64,7 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     const LevelsParams p = {levels.get(), midpoints.get(), step.get(), inverse.get(), c.d, bits};
     k.levels_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
     out.add("levels_encode", codes);
-    k.levels_decode(from, p, y.get(), {0, c.n}, scratch.get());
-    out.add("levels_decode", y);
+    add_decoded(out, "levels_decode", y, [&](RowsOut to) { k.levels_decode(from, p, to, {0, c.n}, scratch.get()); });
     for (const RowExtras& e :
          {RowExtras{{Column::f32, reinterpret_cast<const char*>(factor.get()), 4},
                     {nullptr, nullptr, 0},
@@ -92,8 +89,7 @@ void binary_family(Results& out, const Kernels& k, Case c) {
     const BitsParams p = {low.get(), high.get(), c.d, msb};
     k.bits_encode(c.rows(), threshold.get(), msb, {codes.get(), size}, {0, c.n}, scratch.get());
     out.add("bits_encode", codes);
-    k.bits_decode(from, p, y.get(), {0, c.n}, scratch.get());
-    out.add("bits_decode", y);
+    add_decoded(out, "bits_decode", y, [&](RowsOut to) { k.bits_decode(from, p, to, {0, c.n}, scratch.get()); });
     add_scan(
         out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
         [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); });
@@ -186,8 +182,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     const Exact<uint8_t> others = c.random_bytes(c.n * size);
     for (int64_t i = 0; i < c.n && bits == 4 && m == 1; ++i) others[i] &= 15;
     const Codes from = {others.get(), c.n, size};
-    k.pq_decode(from, p, y.get(), {0, c.n});
-    out.add("pq_decode", y);
+    add_decoded(out, "pq_decode", y, [&](RowsOut to) { k.pq_decode(from, p, to, {0, c.n}); });
     const Exact<float> blocks(pq_tables_scratch(m, ksub, dsub));
     for (const Metric metric : {Metric::ip, Metric::l2}) {
       k.pq_tables(p, {c.q.get(), nullptr, nullptr, 3, c.d, c.d}, metric, tables.get(), {0, 3}, blocks.get());

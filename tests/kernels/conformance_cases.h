@@ -102,6 +102,16 @@ struct Case {
 
 using ScanPart = std::function<void(const Scan&, Range rows, Range queries, float* scratch)>;
 
+// Decoded rows, through the cache and past it.
+inline void add_decoded(Results& out, const char* kernel, const Exact<float>& y,
+                        const std::function<void(RowsOut)>& decode) {
+  for (const bool stream : {false, true}) {
+    std::fill_n(y.get(), y.n, -1.0f);
+    decode({y.get(), stream});
+    out.add(kernel, y);
+  }
+}
+
 // Scores and ids of few queries and of many for every metric, with a mask and without. `room`: floats of scratch that
 // so many queries need.
 inline void add_scan(Results& out, const char* kernel, const Kernels& k, const Case& c,

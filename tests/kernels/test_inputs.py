@@ -165,6 +165,31 @@ def test_out_is_returned(name):
         assert g.tobytes() == w.tobytes()
 
 
+@pytest.mark.parametrize("odd", [0, 1, 5])  # floats from where a cache line begins, or nearly
+def test_large_results_in_memory_already_written(odd):
+    """Stores go past the cache there, by whole lines."""
+    rng = np.random.default_rng(2)
+    n, d = 3001, 392  # 4.7 MB
+    assert n * d * 4 > 4 << 20
+    codes = rng.integers(256, size=(n, d), dtype=np.uint8)
+    low, step = rng.standard_normal((2, d), dtype=np.float32)
+    books = rng.standard_normal((49, 256, 8), dtype=np.float32)
+    decoders = [
+        lambda **out: kernels.sq_decode(codes, low, step, **out),
+        lambda **out: kernels.rowsq_decode(codes, low[np.arange(n) % d], step[np.arange(n) % d], d, **out),
+        lambda **out: kernels.levels_decode(codes[:, : d // 2], np.sort(low[:16]), step, **out),
+        lambda **out: kernels.bits_decode(codes[:, : d // 8], d, low, step, **out),
+        lambda **out: kernels.pq_decode(codes[:, :49], books, **out),
+    ]
+    for decode in decoders:
+        memory = np.full(n * d + 64, 7, np.float32)
+        out = memory[odd : odd + n * d].reshape(n, d)
+        decode(out=out, threads=1)
+        np.testing.assert_array_equal(out, decode())
+        assert (memory[:odd] == 7).all()
+        assert (memory[odd + n * d :] == 7).all()
+
+
 def test_many_python_threads_at_once():
     """Each kernel from eight threads, with three threads of its own, and all kernels beside each other."""
     jobs = [(name, inputs_of(name, data(513, 24))) for name in REGISTRY]
