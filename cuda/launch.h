@@ -15,6 +15,7 @@ struct Call {
   // The lowest row that was refused, if below what is there already: a NaN or an infinity, indices out of order.
   unsigned long long* bad;
   char* scratch;
+  int64_t first = 0;  // the number of the first row
 };
 
 struct Search {
@@ -36,6 +37,8 @@ int device_count();
 int current_device();  // of the calling thread
 void set_device(int device);
 void synchronize(int device);  // waits for all that it was given
+// Refuses the rows that are marked, (n,).
+void refuse_rows(const uint8_t* marked, int64_t n, const Call& call);
 
 // Each kernel returns the bytes of scratch that it needs and does not have; then it did nothing, else it returns 0.
 int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, const Call& call);

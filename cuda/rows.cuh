@@ -55,7 +55,7 @@ __device__ inline bool load8(const Rows& x, int64_t row, int64_t j, int count, f
 }
 
 __device__ inline void refuse(const Call& call, int64_t row) {
-  atomicMin(call.bad, static_cast<unsigned long long>(row));
+  atomicMin(call.bad, static_cast<unsigned long long>(call.first + row));
 }
 
 // The lowest `bytes` of a word, in one store where they are aligned.

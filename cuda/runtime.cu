@@ -1,9 +1,8 @@
-// Devices, and errors of the runtime as exceptions.
+// Devices, errors of the runtime as exceptions, and rows that others than kernels refuse.
 #include <stdexcept>
 #include <string>
 
-#include "launch.h"
-#include "port.cuh"
+#include "rows.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -13,6 +12,11 @@ namespace {
 bool driver_found() {
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess && version > 0;
+}
+
+__global__ void refuse_marked(const uint8_t* marked, int64_t n, Call call) {
+  const int64_t row = thread_number();
+  if (row < n && marked[row]) refuse(call, row);
 }
 
 }  // namespace
@@ -43,6 +47,12 @@ void synchronize(int device) {
   set_device(device);
   check(cudaDeviceSynchronize());
   set_device(before);
+}
+
+void refuse_rows(const uint8_t* marked, int64_t n, const Call& call) {
+  if (n == 0) return;
+  EMB_LAUNCH((refuse_marked), blocks_for(n, kBlock), kBlock, 0, call.stream, marked, n, call);
+  check(cudaGetLastError());
 }
 
 }  // namespace cuda

@@ -30,12 +30,12 @@ inline Rows rows_of(const Array& x, int dtype) {
 inline Codes codes_of(const Array& codes) { return {pointer<const uint8_t>(codes), count(codes), stride(codes)}; }
 inline CodesOut codes_out(const Array& codes) { return {pointer<uint8_t>(codes), stride(codes)}; }
 
-// (bad, scratch, stream): pointers, see launch.h.
-using Where = std::tuple<uintptr_t, uintptr_t, uintptr_t>;
+// (bad, scratch, stream), pointers, and the number of the first row: see launch.h.
+using Where = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;
 
 inline Call call_of(const Where& where) {
   return {reinterpret_cast<void*>(std::get<2>(where)), reinterpret_cast<unsigned long long*>(std::get<0>(where)),
-          reinterpret_cast<char*>(std::get<1>(where))};
+          reinterpret_cast<char*>(std::get<1>(where)), std::get<3>(where)};
 }
 
 inline Column column_of(const Array& a, int kind) {

@@ -17,6 +17,8 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.def("current_device", &current_device);
   m.def("set_device", &set_device);
   m.def("synchronize", &synchronize, py::call_guard<py::gil_scoped_release>());
+  m.def("refuse_rows",
+        [](Array marked, Where where) { refuse_rows(pointer<const uint8_t>(marked), count(marked), call_of(where)); });
 
   register_scalar(m);
   register_levels(m);

@@ -7,7 +7,6 @@ import ctypes
 import importlib.util
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -24,6 +23,7 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
 
     __module__ = "cupy"
     device = SimpleNamespace(id=0)
+    waits = 0  # how often the host had to know what is on the device
 
     @property
     def data(self):
@@ -35,6 +35,7 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
 
     def get(self, out=None, stream=None, blocking=True):
         if out is None:
+            waited()
             return self.view(np.ndarray)
         stream.work.append(lambda: np.copyto(out, self.view(np.ndarray)))
         return out
@@ -42,16 +43,46 @@ class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
     def set(self, array, stream):
         self.view(np.ndarray)[...] = array
 
+    def astype(self, dtype, *args, **options):
+        refuse_foreign([self])
+        if self.dtype == np.float64 and np.dtype(dtype) == np.float16:
+            raise TypeError("CuPy rounds to float32 in between, NumPy does not")
+        return super().astype(dtype, *args, **options)
+
+    def __getitem__(self, at):
+        if isinstance(at, np.ndarray) and at.dtype == bool:  # how many there are gives the shape
+            waited()
+        return super().__getitem__(at)
+
+    def __bool__(self):
+        return bool(waited() or host(self))
+
+    def __int__(self):
+        return int(waited() or host(self))
+
+    def __float__(self):
+        return float(waited() or host(self))
+
+    def __index__(self):
+        return (waited() or host(self)).__index__()
+
     def __array_ufunc__(self, function, method, *args, out=(), **options):
         """As CuPy: arrays of the host are not mixed in, and results stay on the device."""
-        refuse_host_arrays([*args, *out])
+        refuse_foreign([*args, *out])
+        if method == "__call__" and "where" in options:
+            raise TypeError(f"Wrong arguments {options}")
         if out:
             options["out"] = tuple(host(o) for o in out)
-        result = getattr(function, method)(*map(host, args), **options)
+        with np.errstate(all="ignore"):
+            result = getattr(function, method)(*map(host, args), **options)
         return out[0] if out else device(result)
 
     def __array_function__(self, function, types, args, options):
-        refuse_host_arrays([*args, *options.values()])
+        refuse_foreign([*args, *options.values()])
+        if function in (np.unique, np.nonzero, np.flatnonzero):
+            waited()
+        if function is np.take and "mode" in options:
+            raise TypeError("take() got an unexpected keyword argument 'mode'")
         return device(function(*map(host, args), **{name: host(value) for name, value in options.items()}))
 
 
@@ -74,9 +105,24 @@ class Stream:
         Stream.current = self.before
 
 
+class Device:
+    """A device, and the context in which it is the current one."""
+
+    current = 0
+
+    def __init__(self, number):
+        self.number = number
+
+    def __enter__(self):
+        self.before, Device.current = Device.current, self.number
+
+    def __exit__(self, *error):
+        Device.current = self.before
+
+
 def device(array):
-    """As an array of the device: the same memory."""
-    return array.view(ndarray) if isinstance(array, np.ndarray) else array
+    """As an array of the device: the same memory. CuPy has arrays where NumPy has scalars."""
+    return np.asarray(array).view(ndarray) if isinstance(array, (np.ndarray, np.generic)) else array
 
 
 def host(value):
@@ -86,10 +132,19 @@ def host(value):
     return value.view(np.ndarray) if isinstance(value, ndarray) else value
 
 
-def refuse_host_arrays(values):
+def waited():
+    ndarray.waits += 1
+
+
+def refuse_foreign(values):
+    """What CuPy's functions cannot work on."""
     for value in values:
-        if type(value) is np.ndarray and value.ndim:
+        if isinstance(value, (list, tuple)):
+            refuse_foreign(value)
+        elif type(value) is np.ndarray and value.ndim:
             raise TypeError("an array of the host among those of the device")
+        elif isinstance(value, ndarray) and not value.flags.aligned:
+            raise TypeError("a misaligned address")
 
 
 def on_device(function):
@@ -107,7 +162,7 @@ def cupy():
     module.__getattr__ = attribute
     module.ndarray = ndarray
     module.cuda = SimpleNamespace(
-        Device=lambda number: nullcontext(),
+        Device=Device,
         get_current_stream=lambda number=None: Stream(Stream.current),
         ExternalStream=Stream,
         Stream=Stream,

@@ -96,6 +96,14 @@ void scalar_family(const Case& c) {
   c.search([&](const Search& s, const Call& call) { return cuda::flat_topk(c.rows(), s, call); });
 }
 
+void runtime_family(const Case& c) {
+  const Exact<uint8_t> marked(c.n);
+  run([&](const Call& call) {
+    cuda::refuse_rows(marked.get(), c.n, call);
+    return int64_t{0};
+  });
+}
+
 void levels_family(const Case& c) {
   const Exact<float> step = floats(c.d, 0.5f, 1), y(c.n * c.d), factor = floats(c.n, 0, 1), line = floats(c.d, 0, 1);
   for (const int bits : {1, 3, 8}) {
@@ -220,8 +228,9 @@ void trellis_family(const Case& c) {
 // suite FAMILY...: all of them without a name.
 int main(int count, char** names) {
   const std::pair<const char*, void (*)(const Case&)> families[] = {
-      {"scalar", scalar_family},   {"levels", levels_family}, {"binary", binary_family}, {"rotation", rotation_family},
-      {"cluster", cluster_family}, {"pq", pq_family},         {"sparse", sparse_family}, {"trellis", trellis_family}};
+      {"runtime", runtime_family}, {"scalar", scalar_family},     {"levels", levels_family},
+      {"binary", binary_family},   {"rotation", rotation_family}, {"cluster", cluster_family},
+      {"pq", pq_family},           {"sparse", sparse_family},     {"trellis", trellis_family}};
 #if defined(__SANITIZE_THREAD__)  // slow, and finds a race in any order
   constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::random};
 #else

@@ -106,7 +106,7 @@ def test_the_stream_is_the_current_one_or_the_one_that_was_named(recorder):
     kernels.sq_encode(emulated.device(X), LO, STEP)
     for stream, want in ((None, 1), (77, 77)):
         kernels.sq_encode(emulated.device(X), LO, STEP, stream=stream)
-        (_, _, on) = recorder.calls[-2][1][-1]  # before the device is restored
+        (_, _, on, _) = recorder.calls[-2][1][-1]  # before the device is restored
         assert on == want
     with emulated.Stream(5):
         kernels.sq_encode(emulated.device(X), LO, STEP)
@@ -158,6 +158,20 @@ def test_indices_out_of_order_are_noted():
         kernels.kmeans_fit(
             emulated.device(np.where(np.arange(60).reshape(20, 3) == 7, np.nan, 1).astype("f4")), 2
         )
+
+
+def test_refused_rows_are_counted_in_what_the_caller_was_given():
+    bad = X.copy()
+    bad[[3, 5], 2] = np.inf
+    with cuda.numbered("encode", 100), cuda.numbered("inner", 20):
+        kernels.sq_encode(emulated.device(bad), LO, STEP)
+        kernels.rowsq_encode(emulated.device(bad))
+        cuda.refuse("row {row} is marked", emulated.device(np.arange(40) % 16 == 15))
+    with pytest.raises(ValueError, match=r"^encode: x has a non-finite value in row 123$"):
+        embcodec.synchronize()
+    with pytest.raises(ValueError, match=r"^encode: row 135 is marked$"):
+        embcodec.synchronize()
+    assert embcodec.synchronize() is None
 
 
 def test_cupy_without_cuda_in_the_build_runs_the_references(monkeypatch):

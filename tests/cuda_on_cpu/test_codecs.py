@@ -1,64 +1,232 @@
 """Codecs on arrays of a device: their codes and results are those of the host."""
 
+import re
+from functools import cache
+from types import SimpleNamespace
+
 import emulated
 import numpy as np
 import pytest
 
 import embcodec
 from embcodec import Codec
+from embcodec._backends import cuda
+from embcodec.codecs import Coder, rows
+from embcodec.codecs.spec import _STAGES
 
 pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
 
+D = 32
+REFUSED = re.escape("Codec.encode: x has a non-finite value in row 57")
+
+
+def small_specs():
+    """Every form of every stage, with sizes that fit D: a new one is tested without being named here."""
+    for stage in _STAGES:
+        for form in stage.forms:
+            small = re.sub(r"(?<=[A-Za-z])(?<!:f)(?!16)\d{2,}", "8", form)
+            yield small if issubclass(stage, Coder) else f"{small},SQ8"
+
+
 SPECS = [
-    "SQ8",
-    "Center,SQ4",
-    "HR,SQ8",
-    "PCA24,Binary",
-    "Norm,MRL16,SQ6",
+    *small_specs(),
+    "HR,SQ4",
+    "HR,Binary",
+    "MRL25,HR,SQ8",  # padded
+    "Center,HR,SQ6",
+    "Center,Norm,PCA16,RR,SQ6",
+    "MRL24,PCA16,F16",
     "RR,PQ8x8",
-    "OPQ8,PQ8x4",
-    "JL16,SQ8",
-    "TCQ2",
+    "MRL25,LM4",  # a dense rotation
+    "MRL25,RaBitQ2",
+    "VQ280",  # two bytes
+    "IVF7,F16",  # at odd addresses
+    "IVF7,BF16",
+    "IVF7,SQ4:row",
+    "IVF7,Top5",
+    "IVF7,LM2",
+    "IVF7,RaBitQ3",
+    "IVF7,VQ5",
+    "IVF280,TCQ2",
 ]
 
 
 @pytest.fixture(scope="module")
 def x():
-    return np.random.default_rng(5).standard_normal((300, 32), np.float32)
+    return make_rows()
+
+
+@cache
+def make_rows():
+    x = np.random.default_rng(5).standard_normal((300, D), np.float32) + np.float32(0.5)
+    x[7] = 0
+    return x
+
+
+@cache
+def fitted(spec):
+    return Codec(spec).fit(make_rows())
+
+
+@pytest.fixture(params=["cuda", "references"])
+def _backend(request, monkeypatch):
+    if request.param == "references":
+        monkeypatch.setattr(cuda, "_cuda", None)
+
+
+def assert_same(got, want):
+    assert isinstance(got, emulated.ndarray)
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got.get(), want)
+
+
+@pytest.mark.usefixtures("_backend")
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_codec_runs_where_its_arrays_are(spec, x):
+    codec = fitted(spec)
+    codes = codec.encode(x)
+    moved = codec.encode(emulated.device(x))
+    assert_same(moved, codes)
+    assert_same(codec.decode(moved), codec.decode(codes))
+    mask = np.arange(300) % 3 > 0
+    for metric in ("ip", "l2", "cosine"):
+        for queries, allowed in ((x[:5], None), (emulated.device(x[:5]), mask)):
+            got = codec.search(moved, queries, 7, metric, allowed)
+            want = codec.search(codes, x[:5], 7, metric, allowed)
+            for g, w in zip(got, want):
+                assert_same(g, w)
+    few = np.arange(300) == 9
+    for g, w in zip(
+        codec.search(moved, x[:2], 3, mask=emulated.device(few)), codec.search(codes, x[:2], 3, mask=few)
+    ):
+        assert_same(g, w)
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
-def test_a_codec_runs_where_its_arrays_are(spec, metric, x):
-    codec = Codec(spec).fit(x)
+def test_nothing_is_waited_for(spec, x):
+    codec, on_device, queries = fitted(spec), emulated.device(x), emulated.device(x[:3])
+    codec.search(codec.encode(on_device), queries, 5)  # the first call brings the fitted arrays there
+    before = emulated.ndarray.waits
+    codes = codec.encode(on_device)
+    codec.decode(codes)
+    for metric in ("ip", "l2", "cosine"):
+        codec.search(codes, queries, 5, metric)
+    assert emulated.ndarray.waits == before
+
+
+@pytest.mark.usefixtures("_backend")
+@pytest.mark.parametrize("spec", ["F16", "LM3", "Top5", "SQ8:row", "IVF7,TCQ2", "JL16,SQ8", "HR,SQ8"])
+def test_blocks_change_nothing(spec, x, monkeypatch):
+    codec = fitted(spec)
     codes = codec.encode(x)
+    want = codec.search(codes, x[:5], 9, "cosine", np.arange(300) > 4)
+    decoded = codec.decode(codes)
+    monkeypatch.setattr(rows, "DEVICE_BLOCK_BYTES", 4 * D * 7)
     moved = codec.encode(emulated.device(x))
-    assert isinstance(moved, emulated.ndarray)
-    np.testing.assert_array_equal(moved.get(), codes)
-    decoded = codec.decode(moved)
-    assert isinstance(decoded, emulated.ndarray)
-    np.testing.assert_array_equal(decoded.get(), codec.decode(codes))
-    mask = np.arange(300) % 3 > 0
-    for queries, allowed in ((x[:5], None), (emulated.device(x[:5]), mask)):
-        got = codec.search(moved, queries, 7, metric, allowed)
-        want = codec.search(codes, x[:5], 7, metric, allowed)
-        for g, w in zip(got, want):
-            assert isinstance(g, emulated.ndarray)
-            np.testing.assert_array_equal(g.get(), w)
-    embcodec.synchronize()
+    assert_same(moved, codes)
+    assert_same(codec.decode(moved), decoded)
+    for g, w in zip(codec.search(moved, x[:5], 9, "cosine", np.arange(300) > 4), want):
+        assert_same(g, w)
 
 
-def test_a_stage_without_code_for_devices_says_so(x):
-    codec = Codec("LM4").fit(x)
-    with pytest.raises(TypeError, match="LM4 runs on NumPy arrays only, x is on a CUDA device"):
-        codec.encode(emulated.device(x))
+@pytest.mark.parametrize(
+    "spec", ["F16", "BF16", "SQ8:row", "Top5:f32", "VQ8", "LM3", "IVF7,RaBitQ2", "PCA16,SQ8"]
+)
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_other_dtypes_and_layouts(spec, dtype, x):
+    codec = fitted(spec)
+    x = np.asfortranarray(x.astype(dtype))
+    codes = codec.encode(x)
+    assert_same(codec.encode(emulated.device(x)), codes)
+    odd = np.empty(codes.size + 1, np.uint8)[1:].reshape(codes.shape)  # as codes may lie in a file
+    odd[...] = codes
+    assert_same(codec.decode(emulated.device(odd)), codec.decode(codes))
+    for g, w in zip(codec.search(emulated.device(odd), x[:3], 4), codec.search(codes, x[:3], 4)):
+        assert_same(g, w)
 
 
-def test_a_row_that_is_refused_is_raised_later(x):
-    codec = Codec("SQ8").fit(x)
+@pytest.mark.parametrize("spec", [*SPECS, "MRL16,SQ8"])
+def test_a_row_that_is_refused_is_raised_later(spec, x, monkeypatch):
+    """Once, by its number in all of x, as the host says it; also where a transform drops the value."""
     bad = x.copy()
-    bad[[7, 9], 3] = np.nan
-    codec.encode(emulated.device(bad))
-    with pytest.raises(ValueError, match="sq_encode: x has a non-finite value in row 7"):
+    bad[[57, 59], D - 1] = np.nan, np.inf
+    monkeypatch.setattr(rows, "DEVICE_BLOCK_BYTES", 4 * D * 25)
+    with pytest.raises(ValueError, match=REFUSED):
+        fitted(spec).encode(bad)
+    fitted(spec).encode(emulated.device(bad))
+    with pytest.raises(ValueError, match=REFUSED):
         embcodec.synchronize()
     assert embcodec.synchronize() is None
+
+
+def test_without_cuda_in_the_build_it_is_raised_at_once(x, monkeypatch):
+    monkeypatch.setattr(cuda, "_cuda", None)
+    monkeypatch.setattr(rows, "DEVICE_BLOCK_BYTES", 4 * D * 25)
+    bad = x.copy()
+    bad[57, 3] = np.nan
+    for spec in ("F16", "Center,SQ8", "HR,SQ8", "LM3", "IVF7,TCQ2"):
+        with pytest.raises(ValueError, match=REFUSED):
+            fitted(spec).encode(emulated.device(bad))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("VQ5", "VQ5: row 11 names a codeword beyond 5"),
+        ("IVF7,LM2", "codes: row 11 names a centroid beyond 7"),
+        ("IVF7,TCQ2", "codes: row 11 names a centroid beyond 7"),
+        ("Top5", "indices must ascend and be below 32, row 11 does not"),
+    ],
+)
+def test_codes_that_are_none(spec, message, x):
+    codec = fitted(spec)
+    codes = codec.encode(x)
+    codes[[11, 13]] = 255
+    moved = emulated.device(codes)
+    with pytest.raises(ValueError, match=message):
+        codec.decode(codes)
+    for call in (lambda: codec.decode(moved), lambda: codec.search(moved, x[:2], 300)):
+        call()
+        with pytest.raises(ValueError, match=message):
+            embcodec.synchronize()
+        assert embcodec.synchronize() is None
+
+
+def test_arguments_are_checked_as_on_the_host(x):
+    codec = fitted("LM4")
+    codes = codec.encode(emulated.device(x))
+    for change, error, message in (
+        ({"k": 301}, ValueError, "Codec.search: k must be from 1 to 300 "),
+        ({"metric": "dot"}, ValueError, "Codec.search: metric must be 'ip', 'l2' or 'cosine'"),
+        ({"mask": np.ones(7, bool)}, ValueError, "Codec.search: mask must be (300,), got (7,)"),
+        ({"mask": emulated.device(np.ones(300))}, TypeError, "Codec.search: mask must be bool, got float64"),
+        ({"Q": x[:2, :9]}, ValueError, "Codec.search: Q must be (n, 32), got (2, 9)"),
+        ({"Q": np.full((1, D), np.nan)}, ValueError, "Codec.search: Q has a non-finite value in row 0"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            codec.search(**{"codes": codes, "Q": x[:2], "k": 3, **change})
+    with pytest.raises(ValueError, match="x must be"):
+        codec.encode(emulated.device(x[:, :9]))
+    with pytest.raises(ValueError, match="codes must be"):
+        codec.decode(codes[:, 1:])
+
+
+def test_fit_copies_its_rows_to_the_host(x):
+    queries = x[:20]
+    want = Codec("Center,LM4").fit(x, queries=queries)
+    got = Codec("Center,LM4").fit(emulated.device(x), queries=emulated.device(queries))
+    assert got.fingerprint == want.fingerprint
+    assert Codec("SQ8").fit(iter([emulated.device(x[:100]), x[100:]]), max_rows=50).is_fitted
+
+
+def test_the_device_of_the_array_is_the_current_one(x, monkeypatch):
+    """For what CuPy does between the kernels; the caller's is restored."""
+    on = []
+    monkeypatch.setattr(emulated.ndarray, "device", SimpleNamespace(id=2))
+    monkeypatch.setattr(emulated, "refuse_foreign", lambda values: on.append(emulated.Device.current))
+    codec = Codec("Center,LM3").fit(x)
+    codes = codec.encode(emulated.device(x))
+    codec.decode(codes)
+    codec.search(codes, x[:3], 5, "l2")
+    assert set(on) == {2}
+    assert emulated.Device.current == 0

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from embcodec import kernels
+from embcodec import Codec, kernels
 from embcodec._backends import cuda
 from embcodec.reference import REGISTRY
 
@@ -31,8 +31,21 @@ class Tensor:
         self.shape = array.shape
         self.dtype = f"torch.{array.dtype.name}"
 
+    @property
+    def __cuda_array_interface__(self):
+        if not self.is_cuda:
+            raise AttributeError("not on a device")
+        if self.array.dtype == ml_dtypes.bfloat16:
+            raise TypeError("no type string for bfloat16")
+        return {**self.array.__array_interface__, "version": 3}
+
+    __array_interface__ = __cuda_array_interface__  # for the CuPy of NumPy
+
     def __len__(self):
         return len(self.array)
+
+    def float(self):
+        return Tensor(self.array.astype(np.float32))
 
     def data_ptr(self):
         return self.array.ctypes.data
@@ -113,3 +126,27 @@ def test_a_tensor_of_the_host_has_no_kernels(torch):
     tensor.is_cuda = False
     with pytest.raises(TypeError, match="x must be a NumPy, CuPy or CUDA torch array, got Tensor"):
         kernels.sq_encode(tensor, LO, STEP)
+
+
+@pytest.mark.parametrize("spec", ["SQ8", "LM3", "F16", "Center,IVF4,RaBitQ2"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_codecs_take_and_give_tensors(torch, spec, dtype):
+    codec = Codec(spec).fit(X)
+    x = X.astype(dtype)
+    codes, moved = codec.encode(x), codec.encode(Tensor(x))
+    assert isinstance(moved, Tensor)
+    np.testing.assert_array_equal(moved.array, codes)
+    decoded = codec.decode(moved)
+    assert isinstance(decoded, Tensor)
+    np.testing.assert_array_equal(decoded.array, codec.decode(codes))
+    want = codec.search(codes, X[:3], 5, mask=np.arange(20) > 3)
+    for queries, mask in ((X[:3], np.arange(20) > 3), (Tensor(X[:3]), Tensor(np.arange(20) > 3))):
+        for g, w in zip(codec.search(moved, queries, 5, mask=mask), want):
+            assert isinstance(g, Tensor)
+            np.testing.assert_array_equal(g.array, w)
+
+
+def test_codecs_need_cupy_for_tensors(torch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(TypeError, match="codecs take torch's tensors by way of CuPy, which is missing"):
+        Codec("SQ8").fit(X).encode(Tensor(X))

@@ -7,7 +7,8 @@ is noted on the device: `raise_refused` raises it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from contextvars import ContextVar
+from functools import cache, partial
 from inspect import signature
 from typing import Any
 
@@ -33,6 +34,9 @@ _UINT8 = np.dtype(np.uint8)
 
 # By device and message: the lowest row, int64 (1,) on the device; -1, without a sign the largest, for none.
 _refused: dict[tuple[int, str], Array] = {}
+
+# In whose name rows are refused, the kernel's if None, and the number of the first.
+_numbering: ContextVar[tuple[str | None, int]] = ContextVar("numbering", default=(None, 0))
 
 
 def is_built() -> bool:
@@ -92,18 +96,55 @@ def _is_array(value: Any) -> bool:
     return value is None or library_of(value) is not None
 
 
-def run(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], stream: int | None) -> Any:
-    """Call a kernel with its public arguments in order; what it returns besides the outputs."""
-    library = library_of(inputs[0])
-    device = library.device(inputs[0])
+class numbered:  # noqa: N801 (a context, like contextlib's)
+    """Rows that are refused in this context are part of what `name` was given, from its row `first` on.
+
+    Contexts within each other add up, and the outermost gives the name. (`contextmanager` would take a good
+    part of a short call on the host, where it changes nothing.)
+    """
+
+    __slots__ = ("_first", "_name", "_token")
+
+    def __init__(self, name: str, first: int) -> None:
+        self._name, self._first = name, first
+
+    def __enter__(self) -> None:
+        outer, offset = _numbering.get()
+        self._token = _numbering.set((outer or self._name, offset + self._first))
+
+    def __exit__(self, *error: object) -> None:
+        _numbering.reset(self._token)
+
+
+def _with_device(a: Array, stream: int | None, call: Callable[[Any, int, int], Any]) -> Any:
+    """What call(library, device, stream) returns, with the device of an array as the current one."""
+    library = library_of(a)
+    device = library.device(a)
     before = _cuda.current_device()
     _cuda.set_device(device)
     try:
         on = library.stream(device) if stream is None else stream
         with library.on(device, on):
-            return _call(kernel, inputs, outputs, library, device, on)
+            return call(library, device, on)
     finally:
         _cuda.set_device(before)
+
+
+def run(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], stream: int | None) -> Any:
+    """Call a kernel with its public arguments in order; what it returns besides the outputs."""
+    return _with_device(inputs[0], stream, partial(_call, kernel, inputs, outputs))
+
+
+def refuse(message: str, bad: Array) -> None:
+    """Refuse the lowest row that is marked in bad, bool (n,), in a context of `numbered`."""
+
+    def call(library: Any, device: int, stream: int) -> None:
+        name, first = _numbering.get()
+        word = _word(device, f"{name}: {message}", bad, library)
+        marked = library.contiguous(bad)
+        _cuda.refuse_rows(_array(marked), (word, 0, stream, first))
+
+    _with_device(bad, None, call)
 
 
 def _call(
@@ -128,30 +169,35 @@ def _call(
     if kernel == "kmeans_fit":
         rest = np.zeros(1)
         arguments.append(_array(rest))
-    bad = _word(kernel, inputs, outputs, library, device)
+    caller, first = _numbering.get()
+    message = _message(kernel, inputs)
+    word = _word(device, f"{caller or kernel}: {message}", inputs[0], library) if message else 0
     function = getattr(_cuda, kernel)
-    needed = function(*arguments, (bad, 0, stream))
+    needed = function(*arguments, (word, 0, stream, first))
     if needed:
         scratch = library.empty(inputs[0], (needed,), _UINT8)
-        function(*arguments, (bad, library.view(scratch)[0], stream))
+        function(*arguments, (word, library.view(scratch)[0], stream, first))
     if kernel in WAITING:
         raise_refused(device)
     return None if rest is None else float(rest[0])
 
 
-def _word(kernel: str, inputs: tuple[Any, ...], outputs: tuple[Array, ...], library: Any, device: int) -> int:
-    """The pointer of the word that takes the lowest row that this kernel refuses; 0 if it refuses none."""
+def _message(kernel: str, inputs: tuple[Any, ...]) -> str:
+    """What is wrong with a row that this kernel refuses; empty if it refuses none."""
     names = _names(kernel)
     if "x" in names:
-        message = NON_FINITE
-    elif "indices" in names:
+        return NON_FINITE
+    if "indices" in names:
         d = inputs[2] if kernel == "topk_decode" else inputs[2].shape[1]
-        message = DISORDER.format(d=d, row="{row}")
-    else:
-        return 0
-    key = device, f"{kernel}: {message}"
+        return DISORDER.format(d=d, row="{row}")
+    return ""
+
+
+def _word(device: int, message: str, like: Array, library: Any) -> int:
+    """The pointer of the word that takes the lowest row that is refused with this message."""
+    key = device, message
     if key not in _refused:
-        _refused[key] = library.asarray(np.full(1, -1), inputs[0])
+        _refused[key] = library.asarray(np.full(1, -1), like)
         _cuda.synchronize(device)  # this once: calls on other streams will use it
     return int(library.view(_refused[key])[0])
 

@@ -39,17 +39,19 @@ class Tensor:
 class Stage(ABC):
     """One step of a spec. A subclass sets `pattern` and `forms`; its constructor takes the pattern's groups.
 
+    On a CUDA device the same methods run on CuPy's arrays, among them the fitted ones (`device.py`). NumPy's
+    functions find CuPy's for arrays that they are given; those that make arrays of shapes make them on the
+    host, so `rows.empty` or `np.zeros_like` stand in their places.
+
     Attributes:
         pattern: a regular expression of the whole stage, one spelling for each meaning.
         forms: how it is written, for messages.
         text: the stage as the spec has it.
-        on_devices: whether it also runs on arrays of a CUDA device, with its tensors there (`device.py`).
         d: the number of dimensions it takes, once fitted.
     """
 
     pattern: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
-    on_devices: ClassVar[bool] = False
     d: int
 
     def __init__(self, text: str) -> None:
@@ -125,9 +127,9 @@ class Coarse:
     ids: I32 | None  # (n,); None if there is one centroid
 
     @classmethod
-    def none(cls, d: int) -> Coarse:
-        """Nothing: one centroid at the origin."""
-        return cls(np.zeros((1, d), np.float32), None)
+    def none(cls, like: F32) -> Coarse:
+        """Nothing: one centroid at the origin, beside the vector `like`."""
+        return cls(np.zeros_like(like)[None], None)
 
 
 class Coder(Stage):

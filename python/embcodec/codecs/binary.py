@@ -23,7 +23,6 @@ class Binary(Coder):
 
     pattern = "Binary(?::(mean|median))?"
     forms = ("Binary", "Binary:mean", "Binary:median")
-    on_devices = True
     threshold: F32
     low: F32
     high: F32
@@ -64,7 +63,7 @@ class Binary(Coder):
 def _side_means(x: F32, threshold: F32) -> tuple[F32, F32]:
     """The mean of the values up to the threshold and of those above; the threshold where there are none."""
     count, above, total = np.zeros((3, x.shape[1]))
-    for rows in blocks(len(x), 8 * x.shape[1]):
+    for rows in blocks(x, 8 * x.shape[1]):
         side = x[rows] > threshold
         count += side.sum(axis=0)
         above += np.where(side, x[rows], 0).sum(axis=0, dtype=np.float64)

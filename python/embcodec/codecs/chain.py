@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from embcodec.kernels import flat_topk
+from embcodec.kernels import hadamard_sq_encode
 
 from .base import Stage, Transform
-from .rows import F32, U8, Bools, blocks, on_device
+from .rotation import HR
+from .rows import F32, U8, Bools, Floats, blocks, refuse_nonfinite, to_float32
 from .sample import stage_seed
+from .scalar import SQ
 from .scan import Hits, fold, topk_decoded
 from .spec import parse_spec
 
@@ -53,11 +55,20 @@ class Chain:
             queries = None if queries is None else stage.forward(queries)
         self.coder.fit(x, queries, stage_seed(seed, len(self.transforms)))
 
-    def forward(self, x: F32) -> F32:
-        """A block of rows through the transforms."""
-        for stage in self.transforms:
-            x = stage.forward(x)
-        return x
+    def encode(self, x: Floats, out: U8) -> None:
+        """A block of rows to codes; rows that are rotated and quantized are so in one pass.
+
+        Raises:
+            ValueError: a value of x is not finite. Kernels see that, but a transform could drop or spread it.
+        """
+        *before, last = self.transforms or (None,)
+        if last is not None and not isinstance(self.transforms[0], HR):
+            refuse_nonfinite(self.spec, "x", x)
+        if isinstance(last, HR) and isinstance(self.coder, SQ):
+            sq = self.coder
+            hadamard_sq_encode(_through(before, x), last.signs, sq.lo, sq.step, sq.bits, out=out)
+        else:
+            self.coder.encode(_through(self.transforms, x), out)
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         """A block of codes back to rows: `out`, or a new array."""
@@ -78,8 +89,6 @@ class Chain:
         if not self.transforms:
             return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
-        if folded is None and on_device(codes):
-            return flat_topk(self.decode(codes), queries, k, metric=metric, mask=mask)
         if folded is None:
             row_bytes = 4 * max(self.dims(queries.shape[1]))
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
@@ -105,9 +114,16 @@ class Chain:
             raise ValueError(f"tensor {min(rest)!r} belongs to no stage")
 
 
+def _through(transforms: Iterable[Transform], x: Floats) -> Floats:
+    """A block of rows through transforms; without any it keeps its dtype, for kernels take all of them."""
+    for stage in transforms:
+        x = stage.forward(to_float32(x))
+    return x
+
+
 def _forward(stage: Transform, x: F32) -> F32:
     """The whole sample through one transform, block by block."""
     z = np.empty((len(x), stage.out_dim(x.shape[1])), np.float32)
-    for rows in blocks(len(x), 4 * max(x.shape[1], z.shape[1])):
+    for rows in blocks(x, 4 * max(x.shape[1], z.shape[1])):
         z[rows] = stage.forward(x[rows])
     return z

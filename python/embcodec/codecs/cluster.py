@@ -10,7 +10,7 @@ import numpy.typing as npt
 from embcodec.kernels import flat_topk, kmeans_fit, vq_encode
 
 from .base import Coder, Tensor
-from .rows import F32, I64, U8, Bools, Floats, blocks
+from .rows import F32, I64, U8, Bools, Floats, blocks, on_device, refuse_rows
 from .scan import Hits, best
 from .spec import register
 
@@ -43,24 +43,26 @@ class VQ(Coder):
         out[...] = ids.view(np.uint8).reshape(-1, 4)[:, : out.shape[1]]
 
     def _ids(self, codes: U8) -> npt.NDArray[np.uint32]:
-        wide = np.zeros((len(codes), 4), np.uint8)
-        wide[:, : codes.shape[1]] = codes
-        ids = wide.view("<u4")[:, 0]
-        if len(ids) and ids.max() >= self.k:
-            raise ValueError(f"{self.text}: a code names codeword {ids.max()} of {self.k}")
+        ids: npt.NDArray[np.uint32] = np.pad(codes, ((0, 0), (0, 4 - codes.shape[1]))).view("<u4")[:, 0]
+        refuse_rows(self.text, f"row {{row}} names a codeword beyond {self.k}", ids >= self.k)
+        ids = np.minimum(ids, np.uint32(self.k - 1))  # on a device all go on
         return ids
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        return np.take(self.codebook, self._ids(codes), axis=0, out=out, mode="clip")  # all are in range
+        if on_device(codes):
+            return np.take(self.codebook, self._ids(codes), axis=0, out=out)
+        return np.take(self.codebook, self._ids(codes), axis=0, out=out, mode="clip")  # "raise" copies out
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        """Scores the codewords alone: the rows of one codeword share its score.
+        """Scores the codewords alone, on the host: the rows of one codeword share its score.
 
         Codewords are taken in the order of their first rows, so that of equal ones those with the lowest rows
         come first; at most k can matter to a query, and at most the first k rows of each.
         """
+        if on_device(codes):
+            return super().search(codes, queries, k, metric, mask, threads)
         rows = np.arange(len(codes)) if mask is None else np.flatnonzero(mask)
         used, first = _first_rows(self._ids(codes)[rows], rows, k)
         scores = np.full((len(queries), k), -np.inf, np.float32)
@@ -72,7 +74,7 @@ class VQ(Coder):
         )
         width = _needed(found, (first >= 0).sum(axis=1)[word], k)
         found, word = found[:, :width], word[:, :width]
-        for part in blocks(len(queries), 16 * width * first.shape[1]):
+        for part in blocks(queries, 16 * width * first.shape[1]):
             members = first[word[part]].reshape(len(word[part]), -1)
             member_scores = np.repeat(found[part], first.shape[1], axis=1)
             hits = best(np.where(members >= 0, member_scores, -np.inf), members, k)

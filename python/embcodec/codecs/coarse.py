@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from embcodec.kernels import kmeans_fit, vq_encode
+from embcodec.kernels._checks import UINT8
 
 from .base import Coarse, CoarseStage, Coder, Tensor
-from .rows import F32, I32, U8, Bools, Floats, blocks, refuse_nonfinite, to_float32
+from .rows import F32, I32, U8, Bools, Floats, blocks, empty, numbers, refuse_rows, to_float32
 from .scan import Hits, topk_decoded
 from .spec import register
 
@@ -60,7 +61,7 @@ class Residual(Coder):
         self.inner.layout(x.shape[1])
         self.centroids, ids, _ = kmeans_fit(x, self.count, iterations=15, seed=seed)
         rest = np.empty_like(x)
-        for rows in blocks(len(x), 4 * x.shape[1]):
+        for rows in blocks(x, 4 * x.shape[1]):
             rest[rows] = x[rows] - self.centroids[ids[rows]]
         self.inner.fit(rest, x if queries is None else queries, seed)
 
@@ -74,23 +75,17 @@ class Residual(Coder):
         self.inner.from_tensors(d, rest)
 
     def encode(self, x: Floats, out: U8) -> None:
-        refuse_nonfinite(self.text, "x", x)
         rows = to_float32(x)
         ids = vq_encode(rows, self.centroids)
         out[:, : self.id_size] = ids.astype("<u2")[:, None].view(np.uint8)[:, : self.id_size]
-        inner = np.empty((len(x), self.inner.code_size(self.d)), np.uint8)
+        inner = empty(x, (len(x), self.inner.code_size(self.d)), UINT8)
         self.inner.encode(rows - self.centroids[ids], inner)
         out[:, self.id_size :] = inner
 
     def _parts(self, codes: U8) -> tuple[I32, U8]:
-        ids = np.zeros((len(codes), 2), np.uint8)
-        ids[:, : self.id_size] = codes[:, : self.id_size]
-        wide = ids.view("<u2")[:, 0].astype(np.int32)
-        if len(wide) and wide.max() >= self.count:
-            raise ValueError(
-                f"codes: row {int(np.argmax(wide >= self.count))} names a centroid beyond {self.count}"
-            )
-        return wide, codes[:, self.id_size :]
+        ids = numbers(codes[:, : self.id_size], f"<u{self.id_size}")[:, 0].astype(np.int32)
+        refuse_rows("codes", f"row {{row}} names a centroid beyond {self.count}", ids >= self.count)
+        return np.minimum(ids, self.count - 1), codes[:, self.id_size :]  # on a device all go on
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         ids, inner = self._parts(codes)

@@ -19,7 +19,19 @@ from embcodec.kernels import hadamard_size, levels_decode, levels_encode, levels
 from .base import Coarse, Coder, Tensor, Transform
 from .linear import RR, covariance
 from .rotation import HR
-from .rows import F32, F64, U8, Bools, Floats, halves, refuse_nonfinite, row_sums, to_float32
+from .rows import (
+    F32,
+    F64,
+    U8,
+    Bools,
+    Floats,
+    halves,
+    numbers,
+    ratios,
+    refuse_nonfinite,
+    row_sums,
+    to_float32,
+)
 from .scan import Hits
 from .spec import register
 
@@ -103,7 +115,8 @@ class Rotated(Coder):
         packed = codes.shape[1]
         out[:, :packed] = codes
         out[:, packed] = shift.view(np.uint8)
-        out[:, packed + 1 :] = self._factor(z, y).astype("<f2")[:, None].view(np.uint8)
+        factor = to_float32(self._factor(z, y))  # rounded twice, as devices do
+        out[:, packed + 1 :] = factor.astype("<f2")[:, None].view(np.uint8)
 
     def _turned(self, vector: F32) -> F32:
         turned: F32 = self._turn.forward(vector[None])[0]
@@ -113,35 +126,40 @@ class Rotated(Coder):
         """By which y must grow for z.y to be z.z, z without what no level can say; 0 where y is no help."""
         z = z * (self.step > 0)
         along = row_sums(z * y)
-        factor = np.divide(row_sums(z * z), along, out=np.zeros_like(along), where=along > 0)
-        return np.minimum(factor, _F16_MAX)
+        factor: F64 = np.minimum(ratios(row_sums(z * z), along, along > 0), _F16_MAX)
+        return factor
 
     def _shift(self, z: F32, y: F32) -> F64:
         """How much of the direction y lacks, so that with its factor both inner products are right."""
         direction = self._turned(self.direction)
         zz, zy = row_sums(z * z), row_sums(z * y)
-        dd, dz, dy = row_sums(direction[None] ** 2), row_sums(z * direction), row_sums(y * direction)
+        dd = row_sums((direction * direction)[None])
+        dz, dy = row_sums(z * direction), row_sums(y * direction)
         area = zz * dd - dz * dz
-        return np.divide(dz * zy - zz * dy, area, out=np.zeros_like(area), where=area > 1e-6 * zz * dd)
+        return ratios(dz * zy - zz * dy, area, area > 1e-6 * zz * dd)
 
     def _best(self, z: F32) -> tuple[U8, F32]:
         """Codes of rotated rows and what they decode to, before both corrections."""
-        inverse = np.divide(1, self.step, out=np.zeros_like(self.step), where=self.step > 0)
-        length = np.sqrt(row_sums((z * inverse) ** 2) / max(1, int(np.count_nonzero(inverse))))
-        codes = np.zeros((len(z), self._packed(self.d)), np.uint8)
-        cosine, best = np.full(len(z), -np.inf), np.zeros_like(z)
+        scaled = z * ratios(np.float32(1), self.step, self.step > 0)
+        coordinates = np.maximum(np.count_nonzero(self.step), 1)
+        length = np.sqrt(row_sums(scaled * scaled) / coordinates)
+        codes = np.zeros_like(z, np.uint8, order="C", shape=(len(z), self._packed(self.d)))
+        cosine, best = np.full_like(length, -np.inf), np.zeros_like(z)
         for scale in self.scales:
-            unit = np.divide(scale, length, out=np.zeros_like(length), where=length > 0)
-            tried = levels_encode(z * to_float32(unit)[:, None], self.levels, self.step)
+            unit = to_float32(ratios(scale, length, length > 0))
+            tried = levels_encode(z * unit[:, None], self.levels, self.step)
             y = levels_decode(tried, self.levels, self.step)
             angle = row_sums(z * y) / np.sqrt(np.maximum(row_sums(y * y), 1e-30))
             better = angle > cosine
-            codes[better], best[better], cosine[better] = tried[better], y[better], angle[better]
+            np.copyto(cosine, angle, where=better)
+            np.copyto(codes, tried, where=better[:, None])
+            np.copyto(best, y, where=better[:, None])
         return codes, best
 
     def _parts(self, codes: U8) -> tuple[U8, npt.NDArray[np.int8], npt.NDArray[np.float16]]:
         packed = self._packed(self.d)
-        return codes[:, :packed], codes[:, packed].view(np.int8), codes[:, packed + 1 :].view("<f2")[:, 0]
+        factor = numbers(codes[:, packed + 1 :], "<f2")[:, 0]
+        return codes[:, :packed], codes[:, packed].view(np.int8), factor
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         packed, shift, factor = self._parts(codes)
@@ -153,7 +171,7 @@ class Rotated(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return self.search_residual(codes, Coarse.none(self.d), queries, k, metric, mask, threads)
+        return self.search_residual(codes, Coarse.none(self.mean), queries, k, metric, mask, threads)
 
     def search_residual(
         self,

@@ -19,7 +19,6 @@ class Center(Transform):
 
     pattern = "Center"
     forms = ("Center",)
-    on_devices = True
     mean: F32
 
     def out_dim(self, d: int) -> int:
@@ -51,7 +50,6 @@ class Norm(Transform):
 
     pattern = "Norm"
     forms = ("Norm",)
-    on_devices = True
 
     def out_dim(self, d: int) -> int:
         return d
@@ -86,7 +84,6 @@ class MRL(_Sized):
 
     pattern = "MRL" + _SIZE
     forms = ("MRL128",)
-    on_devices = True
 
     def forward(self, x: F32) -> F32:
         return x[:, : self.size]
@@ -107,7 +104,6 @@ class PCA(_Sized):
 
     pattern = "PCA" + _SIZE
     forms = ("PCA128",)
-    on_devices = True
     mean: F32
     components: F32  # (size, d), rows orthonormal
 
@@ -153,7 +149,6 @@ class RR(Transform):
 
     pattern = "RR"
     forms = ("RR",)
-    on_devices = True
     rotation: F32  # (d, d), orthonormal
 
     def out_dim(self, d: int) -> int:
@@ -186,7 +181,6 @@ class JL(_Sized):
 
     pattern = "JL" + _SIZE
     forms = ("JL128",)
-    on_devices = True
     projection: F32  # (d, size)
     pseudo_inverse: F32  # (size, d)
 

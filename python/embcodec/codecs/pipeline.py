@@ -6,33 +6,21 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from embcodec._backends.cuda import numbered
 from embcodec.kernels import _checks
 
 from . import container
 from .base import NotFittedError
 from .chain import Chain
-from .device import as_cupy, as_given, chain_beside
-from .device import encode as encode_block
+from .device import DeviceChain
 from .estimator import Estimator
-from .rows import (
-    F32,
-    U8,
-    Floats,
-    as_array,
-    as_rows,
-    blocks,
-    on_device,
-    refuse_nonfinite,
-    to_float32,
-)
+from .rows import F32, U8, as_array, as_given, as_rows, blocks, empty, on_device, on_host, refuse_nonfinite
 from .sample import sample_rows
 from .scan import Hits
 
 METRICS = ("ip", "l2", "cosine")
-_DEVICE_BLOCKS = 32  # times as much at once on a device as on the host
 
 
 class Codec(Estimator):
@@ -45,8 +33,8 @@ class Codec(Estimator):
     Rows come as float32, float16, bfloat16 or float64 and count as float32. A row's code depends on nothing
     but the row. Large arrays are worked on block by block, so that temporaries stay at about 64 MB.
 
-    Rows, codes and queries on a CUDA device stay there, and so do the results, where every stage of the spec
-    has code for it. Nothing waits then: a row that is not finite is raised by `embcodec.synchronize()`.
+    Rows, codes and queries on a CUDA device stay there, and so do the results. Nothing waits then: a row that
+    is refused is raised by `embcodec.synchronize()`.
 
     A Codec is a scikit-learn transformer: `transform` returns what survives of X, so that a classifier behind
     it judges the codec.
@@ -128,7 +116,7 @@ class Codec(Estimator):
         """Fit all stages on a uniform sample of X.
 
         X is read once. Which rows are in the sample depends on the seed and on their position alone, not on
-        how X is cut into batches.
+        how X is cut into batches. Stages are fitted on the host: rows that are on a device are copied.
 
         Args:
             X: (n, d), or an iterable of such batches, a generator too.
@@ -144,7 +132,10 @@ class Codec(Estimator):
             "Codec.fit", X, _checks.at_least("Codec.fit", "max_rows", max_rows, 1), int(self._seed)
         )
         d = x.shape[1]
-        q = None if queries is None else _finite("Codec.fit", "queries", queries, d)
+        q = None
+        if queries is not None:
+            rows = on_host(as_array(queries))
+            q = _checks.finite_rows("Codec.fit", "queries", rows, rows, "n", d)
         chain = Chain(self._spec)  # a new one, so that a fit that fails leaves the old one as it was
         try:
             chain.fit(x, q, int(self._seed))
@@ -173,56 +164,25 @@ class Codec(Estimator):
             ValueError: another shape, or a non-finite value, named by its row.
         """
         where = "Codec.encode"
-        if on_device(X):
-            return self._encode_on_device(X)  # type: ignore[no-any-return]
         x = as_rows(where, "x", X, self._fitted("encode"))
-        codes = np.empty((len(x), self.code_size), np.uint8)
-        for rows in blocks(len(x), self._row_bytes):
+        chain, codes = self._beside(x), empty(x, (len(x), self.code_size), _checks.UINT8)
+        for rows in blocks(x, self._row_bytes):
             try:
-                self._chain.coder.encode(self._through(where, x[rows], rows.start), codes[rows])
+                with numbered(where, rows.start):
+                    chain.encode(x[rows], codes[rows])
             except ValueError:
                 refuse_nonfinite(where, "x", x[rows], rows.start)  # the row by its number in all of x
                 raise
-        return codes
-
-    def _through(self, where: str, x: Floats, first: int) -> Floats:
-        """Through the transforms. Without any, x stays as it is: kernels take all dtypes and refuse NaN."""
-        if not self._chain.transforms:
-            return x
-        refuse_nonfinite(where, "x", x, first)  # a transform could drop or spread it
-        return self._chain.forward(to_float32(x))
+        return as_given(codes, X)  # type: ignore[no-any-return]
 
     def _beside(self, x: Any) -> Chain:
-        """The chain with its tensors on the device of x, moved there once."""
+        """The chain with its arrays on the device of x, moved there once."""
+        if not on_device(x):
+            return self._chain
         key = x.device.id
         if key not in self._devices:
-            self._devices[key] = chain_beside(self._chain, x)
+            self._devices[key] = DeviceChain(self._chain, x)
         return self._devices[key]
-
-    def _encode_on_device(self, X: Any) -> Any:
-        x = as_rows("Codec.encode", "x", as_cupy(X), self._fitted("encode"))
-        chain = self._beside(x)
-        codes = np.empty_like(x, np.uint8, shape=(len(x), self.code_size))
-        for rows in blocks(len(x), self._row_bytes // _DEVICE_BLOCKS):
-            part = x[rows]
-            encode_block(chain, to_float32(part) if chain.transforms else part, codes[rows])
-        return as_given(codes, X)
-
-    def _decode_on_device(self, codes: Any) -> Any:
-        checked = self._codes("decode", as_cupy(codes))
-        chain = self._beside(checked)
-        x = np.empty_like(checked, np.float32, shape=(len(checked), self.d))
-        for rows in blocks(len(x), self._row_bytes // _DEVICE_BLOCKS):
-            chain.decode(checked[rows], out=x[rows])
-        return as_given(x, codes)
-
-    def _search_on_device(self, codes: Any, Q: Any, k: int, metric: str, mask: Any) -> Any:
-        checked = self._codes("search", as_cupy(codes))
-        queries = _checks.queries("Codec.search", Q if on_device(Q) else np.asarray(Q), checked, self.d)
-        k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
-        _checks.one_of("Codec.search", "metric", metric, METRICS)
-        hits = self._beside(checked).search(checked, queries, k, metric, mask, None)
-        return tuple(as_given(array, codes) for array in hits)
 
     def decode(self, codes: npt.ArrayLike) -> F32:
         """Codes uint8 (n, code_size) to rows float32 (n, d).
@@ -232,13 +192,11 @@ class Codec(Estimator):
             TypeError: codes are not uint8.
             ValueError: another shape, or bytes that are no code.
         """
-        if on_device(codes):
-            return self._decode_on_device(codes)  # type: ignore[no-any-return]
         checked = self._codes("decode", codes)
-        x = np.empty((len(checked), self.d), np.float32)
-        for rows in blocks(len(x), self._row_bytes):
-            self._chain.decode(checked[rows], out=x[rows])
-        return x
+        chain, x = self._beside(checked), empty(checked, (len(checked), self.d), _checks.FLOAT32)
+        for rows in blocks(x, self._row_bytes):
+            chain.decode(checked[rows], out=x[rows])
+        return as_given(x, codes)  # type: ignore[no-any-return]
 
     def transform(self, X: npt.ArrayLike) -> F32:
         """What survives of X: `decode(encode(X))`, (n, d) float32."""
@@ -272,15 +230,15 @@ class Codec(Estimator):
             TypeError: a wrong dtype.
             ValueError: a wrong shape, metric or k, or a non-finite value in Q.
         """
-        if on_device(codes):
-            return self._search_on_device(codes, Q, k, metric, mask)  # type: ignore[no-any-return]
         checked = self._codes("search", codes)
-        queries = _finite("Codec.search", "Q", Q, self._fitted("search"))
+        queries = _checks.finite_rows("Codec.search", "Q", as_array(Q), checked, "n", self.d)
         k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
         _checks.one_of("Codec.search", "metric", metric, METRICS)
         if mask is not None:
-            mask = _checks.typed("Codec.search", "mask", np.asarray(mask), _checks.BOOL, len(checked))
-        return self._chain.search(checked, queries, k, metric, mask, threads)
+            mask = _checks.typed("Codec.search", "mask", as_array(mask), _checks.BOOL, len(checked))
+            mask = _checks.beside(mask, checked)
+        scores, ids = self._beside(checked).search(checked, queries, k, metric, mask, threads)
+        return as_given(scores, codes), as_given(ids, codes)
 
     def _codes(self, what: str, codes: npt.ArrayLike) -> U8:
         self._fitted(what)
@@ -318,8 +276,3 @@ def load(path: str | os.PathLike[str]) -> Codec:
     except ValueError as error:
         raise container.damaged(path, error) from error
     return codec
-
-
-def _finite(where: str, name: str, x: npt.ArrayLike, d: int) -> F32:
-    rows = np.asarray(x)
-    return _checks.finite_rows(where, name, rows, rows, "n", d)

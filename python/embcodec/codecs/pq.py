@@ -29,7 +29,6 @@ class OPQ(Transform):
 
     pattern = r"OPQ([1-9]\d{0,5})"
     forms = ("OPQ48",)
-    on_devices = True
     rotation: F32  # (d, d), orthonormal
 
     def __init__(self, text: str, m: str) -> None:
@@ -120,7 +119,6 @@ class PQ(Coder):
 
     pattern = r"PQ([1-9]\d{0,5})x(8|4)"
     forms = ("PQ48x8", "PQ96x4")
-    on_devices = True
     codebooks: F32  # (m, 2**bits, d / m)
 
     def __init__(self, text: str, m: str, bits: str) -> None:

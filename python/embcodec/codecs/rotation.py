@@ -25,7 +25,6 @@ class HR(Transform):
 
     pattern = "HR"
     forms = ("HR",)
-    on_devices = True
     flips: npt.NDArray[np.uint8]  # (size,), 1 where the sign is -1
 
     @property

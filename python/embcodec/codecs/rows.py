@@ -1,4 +1,7 @@
-"""Rows as the codecs take them: checks, cutting into blocks, and products that do not depend on the cut."""
+"""Rows as the codecs take them: checks, cutting into blocks, and products that do not depend on the cut.
+
+On the host they are NumPy's, on a CUDA device CuPy's, which has NumPy's functions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embcodec._backends.arrays import NUMPY, adopted, library_of
+from embcodec._backends import cuda
+from embcodec._backends.arrays import NUMPY, TORCH, adopted, library_of
 from embcodec.kernels import _checks
 
 F32 = npt.NDArray[np.float32]
@@ -21,6 +25,7 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32, float16, bfloat16 or float64
 
 BLOCK_BYTES = 8 << 20  # float32; with the float64 of `project`, six times this is in use at a time
+DEVICE_BLOCK_BYTES = 256 << 20
 
 
 def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
@@ -34,27 +39,68 @@ def as_rows(where: str, name: str, x: Any, d: int | None = None) -> Floats:
 
 
 def as_array(x: Any) -> Any:
-    """NumPy's, or on a device as it is."""
-    return x if on_device(x) else np.asarray(x)
+    """NumPy's, or on a CUDA device CuPy's, without a copy."""
+    if x.__class__ is np.ndarray:
+        return x
+    x = adopted(x)
+    library = library_of(x)
+    if library is TORCH:
+        return _as_cupy(x)
+    return np.asarray(x) if library is None else x
+
+
+def _as_cupy(tensor: Any) -> Any:
+    """A tensor of torch's. One of bfloat16, which CuPy does not take from it, becomes float32."""
+    try:
+        import cupy
+    except ImportError:
+        raise TypeError("codecs take torch's tensors by way of CuPy, which is missing") from None
+    return cupy.asarray(tensor.float() if TORCH.dtype(tensor).name == "bfloat16" else tensor)
+
+
+def as_given(result: Any, x: Any) -> Any:
+    """What was computed from `as_array(x)`, in the library of x."""
+    if result.__class__ is np.ndarray or library_of(adopted(x)) is not TORCH:
+        return result
+    import torch
+
+    return torch.as_tensor(result, device=x.device)
 
 
 def on_device(x: Any) -> bool:
-    """Whether an array is on a CUDA device."""
-    return x.__class__ is not np.ndarray and library_of(adopted(x)) not in (None, NUMPY)
+    """Whether an array that `as_array` gave is on a CUDA device."""
+    return x.__class__ is not np.ndarray and library_of(x) is not NUMPY
+
+
+def on_host(x: Any) -> npt.NDArray[Any]:
+    """An array that `as_array` gave as NumPy's; waits for a device."""
+    return library_of(x).to_host(x)  # type: ignore[no-any-return]
+
+
+def empty(like: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A new array in C order, beside `like`."""
+    return library_of(like).empty(like, shape, dtype)
+
+
+def refuse_rows(where: str, message: str, bad: Bools, first: int = 0) -> None:
+    """Raise a ValueError if rows are marked in bad (n,): of the lowest, counted from `first`, as {row}.
+
+    On a device nothing waits: `embcodec.synchronize` raises it.
+    """
+    if on_device(bad) and cuda.is_built():
+        with cuda.numbered(where, first):
+            cuda.refuse(message, bad)
+    elif bad.any():
+        raise ValueError(f"{where}: {message.format(row=first + int(bad.argmax()))}")
 
 
 def refuse_nonfinite(where: str, name: str, x: Floats, first: int = 0) -> None:
-    """Raise a ValueError for the lowest row of x, counted from `first`, that is not finite in float32.
-
-    On a device nothing waits: the kernels there note it.
-    """
-    if on_device(x):
-        return
-    for rows in blocks(len(x), 4 * x.shape[1]):
-        finite = np.isfinite(to_float32(x[rows]))
-        if not finite.all():
-            row = first + rows.start + int(np.argmin(finite.all(axis=1)))
-            raise ValueError(f"{where}: {name} has a non-finite value in row {row}")
+    """Refuse the lowest row of x, counted from `first`, that is not finite in float32."""
+    for rows in blocks(x, 4 * x.shape[1]):
+        finite: Bools = np.isfinite(to_float32(x[rows]))
+        if on_device(x) or not finite.all():
+            bad = np.logical_not(finite.all(axis=1))
+            refuse_rows(where, f"{name} has a non-finite value in row {{row}}", bad, first + rows.start)
 
 
 def to_float32(x: Floats) -> F32:
@@ -65,26 +111,44 @@ def to_float32(x: Floats) -> F32:
         return x.astype(np.float32, copy=False)
 
 
-def blocks(n: int, row_bytes: int) -> Iterator[slice]:
-    """Cut n rows of `row_bytes` into slices of at most `BLOCK_BYTES`, but at least one row."""
-    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+def blocks(x: npt.NDArray[Any], row_bytes: int) -> Iterator[slice]:
+    """Cut the rows of x, each with `row_bytes` of temporaries, into slices of one row or more.
+
+    So that they take at most `BLOCK_BYTES`, or on a device `DEVICE_BLOCK_BYTES`.
+    """
+    n = len(x)
+    step = max(1, (DEVICE_BLOCK_BYTES if on_device(x) else BLOCK_BYTES) // max(1, row_bytes))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
 
 
 def row_sums(x: npt.NDArray[Any]) -> F64:
     """The sum of each row in float64, in an order that does not depend on how many rows there are."""
-    sums: F64 = np.ascontiguousarray(x).sum(axis=1, dtype=np.float64)
+    sums: F64 = _checks.contiguous(x).sum(axis=1, dtype=np.float64)
     return sums
+
+
+def ratios(numerator: Any, denominator: npt.NDArray[Any], where: Bools) -> npt.NDArray[Any]:
+    """Quotients, 0 where they are not wanted. (CuPy's `divide` has no `where`.)"""
+    return np.where(where, numerator / np.where(where, denominator, 1), 0)
+
+
+def numbers(codes: U8, dtype: str) -> npt.NDArray[Any]:
+    """The little-endian numbers that rows of codes are made of; a copy where it has to be.
+
+    A device reads numbers only from where they are aligned, and codes may lie anywhere.
+    """
+    if on_device(codes):
+        pointer, _, strides = library_of(codes).view(codes)
+        if (pointer | strides[0]) % np.dtype(dtype).itemsize:
+            codes = codes.copy()
+    return codes.view(dtype).astype(np.dtype(dtype).newbyteorder("="), copy=False)
 
 
 def halves(column: npt.NDArray[np.float16]) -> F32:
     """As float32, 0 for what is not finite, so that hostile codes decode to something."""
     values = column.astype(np.float32)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        values[bad] = 0
-    return values
+    return np.where(np.isfinite(values), values, np.float32(0))
 
 
 def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:

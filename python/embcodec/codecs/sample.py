@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import F32, I64, U64, as_rows, blocks, refuse_nonfinite, to_float32
+from .rows import F32, I64, U64, as_rows, blocks, on_host, refuse_nonfinite, to_float32
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -77,7 +77,7 @@ def sample_rows(where: str, x: Any, max_rows: int, seed: int) -> F32:
         ValueError: a shape, a non-finite value (with its row), or no rows at all.
     """
     if hasattr(x, "__array__"):
-        rows = as_rows(where, "x", x)
+        rows = on_host(as_rows(where, "x", x))
         if 0 < len(rows) <= max_rows:
             refuse_nonfinite(where, "x", rows)
             return to_float32(rows)
@@ -86,9 +86,9 @@ def sample_rows(where: str, x: Any, max_rows: int, seed: int) -> F32:
         raise TypeError(f"{where}: x must be an array or an iterable of batches, got {type(x).__name__}")
     sample: RowSample | None = None
     for batch in x:
-        rows = as_rows(where, "x", batch, None if sample is None else sample.d)
+        rows = on_host(as_rows(where, "x", batch, None if sample is None else sample.d))
         sample = sample or RowSample(max_rows, rows.shape[1], seed)
-        for part in blocks(len(rows), 4 * rows.shape[1]):
+        for part in blocks(rows, 4 * rows.shape[1]):
             refuse_nonfinite(where, "x", rows[part], sample.seen)
             sample.add(to_float32(rows[part]))
     if sample is None or sample.seen == 0:

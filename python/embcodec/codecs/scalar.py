@@ -7,9 +7,10 @@ from __future__ import annotations
 import numpy as np
 
 from embcodec.kernels import flat_topk, rowsq_decode, rowsq_encode, rowsq_topk, sq_decode, sq_encode, sq_topk
+from embcodec.kernels._checks import FLOAT32
 
 from .base import Coder, Tensor
-from .rows import F32, U8, Bools, Floats, refuse_nonfinite, to_float32
+from .rows import F32, U8, Bools, Floats, empty, numbers, refuse_nonfinite, to_float32
 from .scan import Hits, topk_blocks
 from .spec import register
 
@@ -32,14 +33,14 @@ class F16(Coder):
         out.view("<f2")[...] = np.clip(to_float32(x), -_F16_MAX, _F16_MAX)
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        x = np.empty((len(codes), self.d), np.float32) if out is None else out
-        x[...] = codes.view("<f2")
+        x = empty(codes, (len(codes), self.d), FLOAT32) if out is None else out
+        x[...] = numbers(codes, "<f2")
         return x
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return flat_topk(codes.view("<f2"), queries, k, metric=metric, mask=mask, threads=threads)
+        return flat_topk(numbers(codes, "<f2"), queries, k, metric=metric, mask=mask, threads=threads)
 
 
 @register
@@ -59,8 +60,8 @@ class BF16(Coder):
         out.view("<u2")[...] = bits >> np.uint32(16)
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        x = np.empty((len(codes), self.d), np.float32) if out is None else out
-        np.left_shift(codes.view("<u2"), np.uint32(16), out=x.view(np.uint32), dtype=np.uint32)
+        x = empty(codes, (len(codes), self.d), FLOAT32) if out is None else out
+        np.left_shift(numbers(codes, "<u2"), np.uint32(16), out=x.view(np.uint32), dtype=np.uint32)
         return x
 
 
@@ -70,7 +71,6 @@ class SQ(Coder):
 
     pattern = r"SQ([468])(?::q(0\.(?:\d{0,5}[1-9])))?"
     forms = ("SQ8", "SQ6", "SQ4", "SQ4:q0.002")
-    on_devices = True
     lo: F32
     step: F32
 
@@ -109,7 +109,7 @@ def _range(x: F32, quantile: float) -> tuple[F32, F32]:
     skip = min(int(quantile * len(x)), (len(x) - 1) // 2)
     if skip == 0:
         return x.min(axis=0), x.max(axis=0)
-    lo, hi = np.empty((2, x.shape[1]), np.float32)
+    lo, hi = np.empty((2, x.shape[1]), FLOAT32)
     for column, values in enumerate(x.T):
         lo[column], hi[column] = np.partition(values, (skip, len(x) - 1 - skip))[[skip, len(x) - 1 - skip]]
     return lo, hi
@@ -142,7 +142,7 @@ class RowSQ(Coder):
 
     def _split(self, codes: U8) -> tuple[U8, F32, F32]:
         packed = self._packed(self.d)
-        scale, offset = np.ascontiguousarray(codes[:, packed:]).view("<f4").T.astype(np.float32, order="C")
+        scale, offset = numbers(codes[:, packed:], "<f4").T.copy()
         return codes[:, :packed], scale, offset
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
@@ -151,8 +151,8 @@ class RowSQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        def scan(rows: slice, k: int, mask: Bools | None) -> Hits:
-            parts = self._split(codes[rows])
+        def scan(codes: U8, k: int, mask: Bools | None) -> Hits:
+            parts = self._split(codes)
             return rowsq_topk(*parts, queries, k, bits=self.bits, metric=metric, mask=mask, threads=threads)
 
-        return topk_blocks(len(codes), codes.shape[1], len(queries), k, mask, scan)
+        return topk_blocks(codes, codes.shape[1], k, mask, scan)

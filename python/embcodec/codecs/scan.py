@@ -71,21 +71,23 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
 
 
 def topk_blocks(
-    n: int,
+    codes: U8,
     row_bytes: int,
-    nq: int,
     k: int,
     mask: Bools | None,
-    scan: Callable[[slice, int, Bools | None], Hits],
+    scan: Callable[[U8, int, Bools | None], Hits],
 ) -> Hits:
-    """The best k of n rows, block by block: scan(rows, k, mask of these rows) gives ids within them."""
-    scores = np.full((nq, k), -np.inf, np.float32)
-    ids = np.full((nq, k), -1, np.int64)
-    for rows in blocks(n, row_bytes):
-        found, at = scan(rows, min(k, rows.stop - rows.start), None if mask is None else mask[rows])
-        at = np.where(at >= 0, at + rows.start, -1)
-        scores, ids = best(np.concatenate([scores, found], 1), np.concatenate([ids, at], 1), k)
-    return scores, ids
+    """The best k of all rows, block by block: scan(codes, k, mask) gives a block's, and ids within it."""
+    hits: Hits | None = None
+    for rows in blocks(codes, row_bytes):
+        part = codes[rows]
+        scores, ids = scan(part, min(k, len(part)), None if mask is None else mask[rows])
+        ids = np.where(ids >= 0, ids + rows.start, -1)
+        if hits is not None:
+            scores, ids = best(np.concatenate([hits[0], scores], 1), np.concatenate([hits[1], ids], 1), k)
+        hits = scores, ids
+    assert hits is not None  # 1 <= k <= len(codes)
+    return hits
 
 
 def topk_decoded(
@@ -100,10 +102,10 @@ def topk_decoded(
 ) -> Hits:
     """The exact search of the decoded rows, without ever holding more than a block of them."""
 
-    def scan(rows: slice, k: int, mask: Bools | None) -> Hits:
-        return flat_topk(decode(codes[rows]), queries, k, metric=metric, mask=mask, threads=threads)
+    def scan(codes: U8, k: int, mask: Bools | None) -> Hits:
+        return flat_topk(decode(codes), queries, k, metric=metric, mask=mask, threads=threads)
 
-    return topk_blocks(len(codes), row_bytes, len(queries), k, mask, scan)
+    return topk_blocks(codes, row_bytes, k, mask, scan)
 
 
 def best(scores: F32, ids: I64, k: int) -> Hits:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from embcodec.kernels import sparse_topk, topk_decode, topk_encode
 
 from .base import Coder
-from .rows import F32, U8, Bools, Floats
+from .rows import F32, U8, Bools, Floats, numbers
 from .scan import Hits, topk_blocks
 from .spec import register
 
@@ -51,9 +51,8 @@ class Top(Coder):
 
     def _split(self, codes: U8) -> tuple[Indices, F32]:
         at = self._index_bytes(self.d)
-        indices = np.ascontiguousarray(codes[:, :at]).view(f"<u{at // self.size}")
-        values = np.ascontiguousarray(codes[:, at:]).view(self.values)
-        return indices.astype(indices.dtype.newbyteorder("="), copy=False), values.astype(np.float32)
+        values = numbers(codes[:, at:], self.values)
+        return numbers(codes[:, :at], f"<u{at // self.size}"), values.astype(np.float32, copy=False)
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         return topk_decode(*self._split(codes), self.d, out=out)
@@ -61,8 +60,8 @@ class Top(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        def scan(rows: slice, k: int, mask: Bools | None) -> Hits:
-            indices, values = self._split(codes[rows])
-            return sparse_topk(indices, values, queries, k, metric=metric, mask=mask, threads=threads)
+        def scan(codes: U8, k: int, mask: Bools | None) -> Hits:
+            parts = self._split(codes)
+            return sparse_topk(*parts, queries, k, metric=metric, mask=mask, threads=threads)
 
-        return topk_blocks(len(codes), 2 * codes.shape[1], len(queries), k, mask, scan)
+        return topk_blocks(codes, 2 * codes.shape[1], k, mask, scan)

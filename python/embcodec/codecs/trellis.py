@@ -39,7 +39,6 @@ class TCQ(Coder):
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
     forms = ("TCQ2", "TCQ0.5", "TCQ96B")
-    on_devices = True
     mean: F32  # (d,)
     components: F32  # (d, d), rows orthonormal, in the order in which they are coded
     step: F32  # (d,)
@@ -175,8 +174,7 @@ class TCQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        nothing = Coarse(np.zeros_like(self.mean)[None], None)
-        return self.search_residual(codes, nothing, queries, k, metric, mask, threads)
+        return self.search_residual(codes, Coarse.none(self.mean), queries, k, metric, mask, threads)
 
     def search_residual(
         self,

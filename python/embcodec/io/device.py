@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from embcodec._backends.cuda import numbered
 from embcodec._device import synchronize
 from embcodec._errors import BackendUnavailableError
 from embcodec.codecs import Codec
@@ -20,7 +21,7 @@ class DeviceEncoder:
     """Encodes with a codec on the current device, through pairs of pinned buffers that take turns.
 
     Args:
-        codec: a fitted codec whose stages all run on devices.
+        codec: a fitted codec.
         piece_bytes: of the rows that travel together; the device never holds all rows.
 
     Raises:
@@ -51,7 +52,8 @@ class DeviceEncoder:
         for number, piece in enumerate(pieces):
             slot = self._slots[number % 2]
             slot.finish()
-            slot.start(self._codec, x[piece], codes[piece])
+            with numbered("DeviceEncoder.encode", piece.start):
+                slot.start(self._codec, x[piece], codes[piece])
         for slot in self._slots:
             slot.finish()
         synchronize()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, I8, I32, I64, U8, Bools, Floats, code_size
@@ -164,7 +162,7 @@ def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[U8, F3
 
 
 def _levels(kernel: str, levels: Any, like: Any) -> tuple[F32, int]:
-    ascending = not isinstance(levels, np.ndarray) or not (levels[1:] < levels[:-1]).any()
+    ascending = not _checks.is_on_host(levels) or not (levels[1:] < levels[:-1]).any()
     levels = _checks.parameter(kernel, "levels", levels, like, "2**bits")
     if len(levels) not in _COUNTS:
         raise ValueError(f"{kernel}: levels must be (2**bits,) with bits from 1 to 8, got ({len(levels)},)")

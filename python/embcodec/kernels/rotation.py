@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, U8, Floats
@@ -112,7 +110,7 @@ def hadamard_sq_encode(
 def _rotation(kernel: str, x: Any, signs: Any) -> tuple[Floats, F32]:
     """Rows, and signs of a size that they fit."""
     x = _checks.floats(kernel, "x", x, "n", "d")
-    wrong = isinstance(signs, np.ndarray) and not (abs(signs) == 1).all()
+    wrong = _checks.is_on_host(signs) and not (abs(signs) == 1).all()
     signs = _checks.parameter(kernel, "signs", signs, x, "size")
     d, size = x.shape[1], signs.shape[0]
     if size < d or hadamard_size(size) != size:
