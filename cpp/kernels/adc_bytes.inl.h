@@ -58,31 +58,38 @@ EMB_OP uint32_t least_sum(const ByteTable& table, float floor) {
 }
 
 struct PlaneBlock {
-  const uint8_t* rows[kPlaneRows];
+  const uint8_t* codes;  // of each row, `stride` bytes apart
+  int64_t stride;
   int64_t ids[kPlaneRows];
   int count;
 };
 
-// The next rows that may be returned, copied where a vector read would reach beyond the codes, and their transpose: of
-// each byte of a code, those of all rows side by side.
+// The next rows that may be returned, and their transpose: of each byte of a code, those of all rows side by side. They
+// are read where they lie, but for a mask, and near the end, where a vector would reach beyond the codes: then copied.
 EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
                            uint8_t* copies, uint8_t* planes, PlaneBlock& block) {
-  const int64_t read = (bytes + 15) / 16 * 16;
-  for (block.count = 0; row < end && block.count < kPlaneRows; ++row) {
-    if (scan.mask && !scan.mask[row]) continue;
-    const int n = block.count++;
-    block.ids[n] = row;
-    block.rows[n] = codes.data + row * codes.stride;
-    for (int64_t b = 0; b < bytes;
-         b += 64)  // the next but one block's; a transpose reads too many places at a time for
-      __builtin_prefetch(block.rows[n] + 2 * kPlaneRows * codes.stride + b);  // the machine to see the order
-    if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
-    __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
-    block.rows[n] = copies + n * read;
+  const int64_t read = (bytes + 15) / 16 * 16, readable = (codes.n - 1) * codes.stride + bytes;
+  if (!scan.mask && row + kPlaneRows <= end && (row + kPlaneRows - 1) * codes.stride + read <= readable) {
+    block.codes = codes.data + row * codes.stride;
+    block.stride = codes.stride;
+    block.count = kPlaneRows;
+    for (int n = 0; n < kPlaneRows; ++n) block.ids[n] = row + n;
+    // The next but one block: a transpose reads too many places at a time for the machine to see the order.
+    const uint8_t* ahead = block.codes + 2 * kPlaneRows * codes.stride;
+    for (int64_t b = 0; b < kPlaneRows * codes.stride && codes.stride < 2 * bytes; b += 64)
+      __builtin_prefetch(ahead + b);
+    row += kPlaneRows;
+  } else {
+    block.codes = copies;
+    block.stride = read;
+    for (block.count = 0; row < end && block.count < kPlaneRows; ++row) {
+      if (scan.mask && !scan.mask[row]) continue;
+      __builtin_memcpy(copies + block.count * read, codes.data + row * codes.stride, static_cast<size_t>(bytes));
+      block.ids[block.count++] = row;
+    }
+    if (!block.count) return row;
   }
-  if (!block.count) return row;
-  for (int n = block.count; n < kPlaneRows; ++n) block.rows[n] = block.rows[0];
-  for (int64_t b = 0; b < bytes; b += 16) transpose_bytes(block.rows, b, planes + b * kPlaneRows);
+  for (int64_t b = 0; b < bytes; b += 16) transpose_bytes(block.codes + b, block.stride, planes + b * kPlaneRows);
   return row;
 }
 
@@ -102,8 +109,9 @@ EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const Pla
   for (int q = 0; q < Q; ++q)
     for (wanted[q] &= there[q]; wanted[q]; wanted[q] &= wanted[q] - 1) {
       const int r = __builtin_ctzll(wanted[q]);
+      const uint8_t* code = block.codes + r * block.stride;
       float sum;
-      lookup<BITS, 1>(tables + q * size, block.rows + r, p.m, &sum);
+      lookup<BITS, 1>(tables + q * size, &code, p.m, &sum);
       keep(scan.best[first + q], finish_score(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
     }
 }

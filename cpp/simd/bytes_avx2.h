@@ -159,10 +159,10 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
 constexpr int kPlaneRows = 32;
 constexpr bool kLongTables = false;  // of 256 entries
 
-// 16 bytes of each row from byte `at` on, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
+// 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.
-EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* planes) {
-  const auto half = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes) {
+  const auto half = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + r * stride)); };
   __m256i a[16], b[16];
 #pragma GCC unroll 16
   for (int r = 0; r < 16; ++r) a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 16), 1);

@@ -235,15 +235,17 @@ EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t 
 constexpr int kPlaneRows = 64;
 constexpr bool kLongTables = true;  // of 256 entries too
 
-// 16 bytes of each row from byte `at` on, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
+// 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r, r + 16, r + 32 and r + 48, so that its quarters are 16 x 16 transposes.
-EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* planes) {
-  const auto quarter = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes) {
+  const auto quarter = [](const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const uint8_t *second = codes + 16 * stride, *third = second + 16 * stride, *fourth = third + 16 * stride;
   __m512i a[16], b[16];
 #pragma GCC unroll 16
   for (int r = 0; r < 16; ++r) {
-    a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(r)), quarter(r + 16), 1);
-    a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(r + 32), 2), quarter(r + 48), 3);
+    const int64_t at = r * stride;
+    a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(codes + at)), quarter(second + at), 1);
+    a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(third + at), 2), quarter(fourth + at), 3);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < 8; ++r) {  // each stage doubles the run of rows that lie together
@@ -267,9 +269,10 @@ EMB_OP void transpose_bytes(const uint8_t* const* rows, int64_t at, uint8_t* pla
   }
 }
 
+// By the low four bits of each byte: the next two choose among copies of the table, the last are not looked at.
 EMB_OP __m512i short_entries(const uint8_t* table, __m512i codes) {
   const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+  return _mm512_permutexvar_epi8(codes, _mm512_broadcast_i32x4(entries));
 }
 EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), codes, _mm512_loadu_si512(table + 64));
@@ -283,7 +286,6 @@ EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
 template <int BITS, int Q>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
-  const __m512i nibble = _mm512_set1_epi8(15);
   __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
   for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
   const auto add_bytes = [&](int q, __m512i entries) {
@@ -293,8 +295,7 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* t
   int64_t b = 0;
   if (BITS == 4) {
     for (; b < bytes; ++b, planes += kPlaneRows, table += 32) {
-      const __m512i codes = _mm512_loadu_si512(planes), low = _mm512_and_si512(codes, nibble);
-      const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
+      const __m512i low = _mm512_loadu_si512(planes), high = _mm512_srli_epi16(low, 4);
       for (int q = 0; q < Q; ++q)
         add_bytes(q, _mm512_add_epi8(short_entries(table + q * size, low), short_entries(table + q * size + 16, high)));
     }
