@@ -25,7 +25,8 @@ struct CodeForm {
   float constant, extra, sizes, extra_sizes, off;
 };
 
-// Fills d floats and gives the form of query x; sets factors and addends of `count` rows.
+// Fills d floats and gives the form of query x; sets factors and addends of `count` rows, with room for a multiple
+// of 16.
 using FormOf = Callable<CodeForm(const float* x, float* folded)>;
 using TermsOf = Callable<void(const int64_t* ids, int count, float* factor, float* addend)>;
 
@@ -35,6 +36,9 @@ constexpr auto plain_terms = [](const int64_t*, int count, float* factor, float*
 };
 
 constexpr int kCodeBlock = 32;
+#if !EMB_CODE_PRODUCTS
+constexpr int kLargestValue = 127;
+#endif
 
 struct CodeBlock32 {
   int count;
@@ -46,16 +50,19 @@ struct CodeBlock32 {
 
 #if EMB_CODE_PRODUCTS
 
+// Bytes of a query, in one plane or in two, the second of what the first leaves out; one plane's lie `stride` apart.
 struct CodeQueries {
   int64_t stride;
+  int planes;
   int8_t* bytes;
   float *unit, *constant, *error, *extra, *extra_error, *slack;
   float* base;  // (centroids, kManyQueries)
 };
 
-inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
+inline CodeQueries code_queries(int64_t stride, int planes, int64_t centroids, Room& room) {
   CodeQueries q = {stride,
-                   room.take<int8_t>(kManyQueries * stride),
+                   planes,
+                   room.take<int8_t>(kManyQueries * planes * stride),
                    room.take<float>(kManyQueries),
                    room.take<float>(kManyQueries),
                    room.take<float>(kManyQueries),
@@ -64,9 +71,11 @@ inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
                    room.take<float>(kManyQueries),
                    room.take<float>((centroids ? centroids : 1) * kManyQueries)};
   for (int64_t i = 0; i < kManyQueries; ++i) q.base[i] = 0.0f;
-  for (int64_t i = 0; i < kManyQueries * stride; ++i) q.bytes[i] = 0;
+  for (int64_t i = 0; i < kManyQueries * planes * stride; ++i) q.bytes[i] = 0;
   return q;
 }
+
+constexpr float kSecondPlane = 1.0f / 254.0f;  // its unit, in units of the first's
 
 template <class Products>
 inline void put_code_query(const Products& rows, const CodeForm& form, const float* folded, const CodeQueries& q,
@@ -80,12 +89,15 @@ inline void put_code_query(const Products& rows, const CodeForm& form, const flo
   const float values = static_cast<float>(rows.largest), most = byte_limit(rows.largest);
   const float rounded = rounding_of(rows.d) * (form.sizes + 1e-30f);
   const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge;
-  const float unit = finite && largest > 1e-30f ? largest / most : 1e-30f, inverse = 1.0f / unit;
+  const float unit = finite && largest > 1e-30f ? largest / most : 1e-30f;
   for (int64_t j = 0; finite && j < rows.d; ++j) {
-    const float scaled = __builtin_rintf(folded[j] * inverse);
-    const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
-    const double rest = static_cast<double>(folded[j]) - static_cast<double>(byte) * static_cast<double>(unit);
-    q.bytes[i * q.stride + rows.place(j)] = static_cast<int8_t>(byte);
+    double rest = static_cast<double>(folded[j]), step = static_cast<double>(unit);
+    for (int plane = 0; plane < q.planes; ++plane, step *= static_cast<double>(kSecondPlane)) {
+      const float scaled = __builtin_rintf(static_cast<float>(rest / step));
+      const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
+      rest -= static_cast<double>(byte) * step;
+      q.bytes[(i * q.planes + plane) * q.stride + rows.place(j)] = static_cast<int8_t>(byte);
+    }
     lost += rest * rest;
     rest_sum += rest;
   }
@@ -115,7 +127,9 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
   uint32_t wanted = 0;
   for (int r = 0; r < kCodeBlock; r += 16) {
     const f32x16 factor = load(block.factor + r), addend = load(block.addend + r);
-    f32x16 most = mul(muladd(to_f32(load_i32(sums + r)), splat(q.unit[i]), splat(q.constant[i])), factor);
+    f32x16 most = to_f32(load_i32(sums + r));
+    if (q.planes == 2) most = muladd(to_f32(load_i32(sums + kCodeBlock + r)), splat(kSecondPlane), most);
+    most = mul(muladd(most, splat(q.unit[i]), splat(q.constant[i])), factor);
     most = muladd(abs(factor), splat(q.error[i]), most);
     most = muladd(addend, splat(q.extra[i]), muladd(abs(addend), splat(q.extra_error[i]), most));
     most = add(most, add(splat(q.slack[i]), gather(q.base + i, load_i32(block.base + r))));
@@ -124,29 +138,40 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
   return block.count < 32 ? wanted & ((1u << block.count) - 1u) : wanted;
 }
 
-// The next rows that may be returned. Those of which `read` bytes would reach beyond the codes go to `copies`.
+// The next rows that may be returned: those that follow, but for a mask, or near the end of the codes, where those of
+// which `read` bytes would reach beyond go to `copies`.
 inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
                           int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
-  for (block.count = 0; row < end && block.count < kCodeBlock; ++row) {
-    if (scan.mask && !scan.mask[row]) continue;
-    const int n = block.count++;
-    block.ids[n] = row;
-    block.base[n] = coarse.count ? static_cast<int32_t>(coarse.of(row) * kManyQueries) : 0;
-    block.rows[n] = codes.data + row * codes.stride;
-    for (int64_t b = 0; b < bytes;
-         b += 64)  // the next but one block's: a tile reads rows at once, which hides the order
-      __builtin_prefetch(block.rows[n] + 2 * kCodeBlock * codes.stride + b);
-    if ((codes.n - 1 - row) * codes.stride + bytes >= read) continue;
-    __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
-    block.rows[n] = copies + n * read;
+  const int64_t readable = (codes.n - 1) * codes.stride + bytes;
+  // The next but one block's: a tile reads rows at once, which hides the order.
+  const uint8_t* ahead = codes.data + (row + 2 * kCodeBlock) * codes.stride;
+  for (int64_t b = 0; b < kCodeBlock * codes.stride && codes.stride < 2 * bytes; b += 64) __builtin_prefetch(ahead + b);
+  if (!scan.mask && row + kCodeBlock <= end && (row + kCodeBlock - 1) * codes.stride + read <= readable) {
+    block.count = kCodeBlock;
+    for (int n = 0; n < kCodeBlock; ++n) block.ids[n] = row + n;
+    for (int n = 0; n < kCodeBlock; ++n) block.rows[n] = codes.data + (row + n) * codes.stride;
+    row += kCodeBlock;
+  } else {
+    for (block.count = 0; row < end && block.count < kCodeBlock; ++row) {
+      if (scan.mask && !scan.mask[row]) continue;
+      const int n = block.count++;
+      block.ids[n] = row;
+      block.rows[n] = codes.data + row * codes.stride;
+      if (row * codes.stride + read <= readable) continue;
+      __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
+      block.rows[n] = copies + n * read;
+    }
+    for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0];
   }
-  for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0];
+  for (int n = 0; n < block.count && coarse.count; ++n)
+    block.base[n] = static_cast<int32_t>(coarse.of(block.ids[n]) * kManyQueries);
   return row;
 }
 
 // The query's bytes lie as a tile meets their codes: of kBytes bytes of codes first the lowest `bits` of each, then the
 // next ones.
 struct PackedProducts : PackedCodes {
+  static constexpr int kPlanes = 1;
   EMB_OP int64_t bytes() const { return (d * bits + 7) / 8; }
   EMB_OP int64_t loads() const { return (bytes() + kBytes - 1) / kBytes; }
   EMB_OP int64_t read() const { return loads() * kBytes; }
@@ -186,7 +211,7 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
   float *values = room.take<float>(stride), *folded = room.take<float>(stride);
-  const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
+  const CodeQueries q = code_queries(rows.query_stride(), rows.kPlanes, coarse.count, room);
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
     put_code_query(rows, form_of(x, folded), folded, q, i);
@@ -196,14 +221,15 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   for (int64_t row = range.begin; row < range.end;) {
     row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
     terms_of(block.ids, block.count, block.factor, block.addend);
-    for (int n = 0; n < block.count; ++n) {
-      const bool finite = __builtin_fabsf(block.factor[n]) < kLarge && __builtin_fabsf(block.addend[n]) < kLarge;
-      if (!finite) block.factor[n] = __builtin_nanf("");  // no bound
+    for (int n = 0; n < kCodeBlock; n += 16) {
+      const f32x16 factor = load(block.factor + n), addend = load(block.addend + n);
+      const mask16 finite = both(less(abs(factor), splat(kLarge)), less(abs(addend), splat(kLarge)));
+      store(block.factor + n, select(finite, factor, splat(__builtin_nanf(""))));  // no bound
     }
     for (int64_t i = 0; i < count && block.count; ++i) {
       TopK& best = scan.best[queries.begin + i];
-      int32_t sums[kCodeBlock] = {};
-      rows.sums(block, q.bytes + i * q.stride, sums);
+      int32_t sums[2 * kCodeBlock] = {};
+      rows.sums(block, q.bytes + i * q.planes * q.stride, sums);
       for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
         const int64_t id = block.ids[__builtin_ctz(wanted)];
         keep(best, dot16(scan.queries.data + (queries.begin + i) * stride, values_of(id, values), stride), id);

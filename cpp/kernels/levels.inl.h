@@ -118,13 +118,14 @@ struct LevelBytes {
 };
 
 EMB_OP LevelBytes level_bytes(const LevelsParams& p) {
-  LevelBytes t = {{}, p.bits == 1 ? 1 : 127, p.levels[0], 0.0f, 0.0f};
+  LevelBytes t = {{}, p.bits == 1 ? 1 : kLargestValue, p.levels[0], 0.0f, 0.0f};
   if (p.bits > 4) return t;
+  const float most = static_cast<float>(t.largest);
   const int count = 1 << p.bits;
-  t.unit = (p.levels[count - 1] - t.low) / static_cast<float>(t.largest);
+  t.unit = (p.levels[count - 1] - t.low) / most;
   for (int i = 0; i < count; ++i) {
     const float byte = t.unit > 0.0f ? __builtin_rintf((p.levels[i] - t.low) / t.unit) : 0.0f;
-    t.table[i] = static_cast<uint8_t>(byte < 127.0f ? byte : 127.0f);
+    t.table[i] = static_cast<uint8_t>(byte < most ? byte : most);
     const float off = __builtin_fabsf(p.levels[i] - (t.low + t.unit * t.table[i]));
     t.off = off > t.off ? off : t.off;
   }
@@ -150,10 +151,11 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     return form;
   };
   const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
-    for (int n = 0; n < count; ++n) {
-      factor[n] = e.factor.data ? e.factor.at(ids[n]) : 1.0f;
-      addend[n] = e.shift.data ? e.shift.at(ids[n]) * factor[n] : 0.0f;
-    }
+    plain_terms(ids, count, factor, addend);
+    if (e.factor.data) column_values(e.factor, ids, count, factor);
+    if (!e.shift.data) return;
+    column_values(e.shift, ids, count, addend);
+    for (int n = 0; n < count; ++n) addend[n] *= factor[n];
   };
   for_level_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;

@@ -193,6 +193,21 @@ EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64
   for (int64_t j = 0; j < stride; j += 16) store(values + j, add(load(values + j), load(centroid + j)));
 }
 
+// A column's values for some rows; `out` has room for a multiple of 16.
+EMB_OP void column_values(const Column& column, const int64_t* rows, int count, float* out) {
+  if (column.kind != Column::f16) {
+    for (int n = 0; n < count; ++n) out[n] = column.at(rows[n]);
+    return;
+  }
+  for (int n = 0; n < count; n += 16) {
+    uint16_t halves[16] = {};
+    for (int lane = 0; lane < 16 && n + lane < count; ++lane)
+      __builtin_memcpy(halves + lane, column.data + rows[n + lane] * column.stride, 2);
+    const f32x16 value = load_f16(halves);
+    store(out + n, select(less(abs(value), splat(__builtin_inff())), value, splat(0.0f)));
+  }
+}
+
 EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t stride) {
   if (e.shift.data) {
     const f32x16 shift = splat(e.shift.at(row));

@@ -207,7 +207,7 @@ static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
 // ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
-  const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 9 * 16;
+  const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 2 + products + 9 * 16;
   const int64_t floats = scan_scratch(d, queries);
   return few > floats ? few : floats;
 }

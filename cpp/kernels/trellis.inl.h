@@ -229,8 +229,10 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
 #if EMB_WINDOW_PRODUCTS
 
 // Codes as scan_codes_few multiplies them: their values are the levels + 128. Of a query, each segment's bytes begin
-// with a vector; those of pairs lie apart, the first ones' and the second ones'.
+// with a vector; those of pairs lie apart, the first ones' and the second ones'. In two planes, since few levels are as
+// large as the largest: with one, the bound let through so many rows that they took two thirds of the time.
 struct TrellisProducts {
+  static constexpr int kPlanes = 2;
   const TrellisParams& p;
   int64_t d;
   int largest;
@@ -255,29 +257,39 @@ struct TrellisProducts {
     return at + k / 2 / kWindows * 2 * kWindows + k % 2 * kWindows + k / 2 % kWindows;
   }
   template <int SHIFT>
-  EMB_OP void add_segment(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query,
-                          CodeSums& sum) const {
+  EMB_OP void add_segment(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, int64_t second,
+                          WindowSums& sums) const {
     const LevelBook book = load_raised_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
     for (int64_t j = 0, from = s.byte; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
-      add_window_products<SHIFT>(rows, from, p.bytes - from, book, query + j, sum);
+      add_window_products<SHIFT>(rows, from, p.bytes - from, book, query + j, second, sums);
   }
-  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, CodeSums& sum) const {
-    const LevelBook first = load_raised_book(p.codebooks), second = load_raised_book(p.codebooks + kTrellisLevels);
+  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, int64_t second,
+                        WindowSums& sums) const {
+    const LevelBook book = load_raised_book(p.codebooks), other = load_raised_book(p.codebooks + kTrellisLevels);
     for (int64_t j = 0, from = s.byte; j < s.count; j += 2 * kWindows, from += kWindows / 8)
-      add_pair_products(rows, from, p.bytes - from, first, second, query + j, sum);
+      add_pair_products(rows, from, p.bytes - from, book, other, query + j, second, sums);
   }
   EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
+    const int64_t second = query_stride();
     for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
-      CodeSums sum = no_sums();
-      const int8_t* at = query;
-      for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)
-        for_trellis_rate(p.segment[i].rate, [&](auto shift) {
-          if constexpr (shift() == 0)
-            add_pairs(p.segment[i], block.rows + r, at, sum);
-          else
-            add_segment<shift()>(p.segment[i], block.rows + r, at, sum);
-        });
-      store_sums(sum, out);
+      CodeSums planes[kPlanes];
+      for (int t = 0; t < kCodeTile; t += kWindowRows) {
+        WindowSums sums = no_window_sums();
+        const int8_t* at = query;
+        for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)
+          for_trellis_rate(p.segment[i].rate, [&](auto shift) {
+            if constexpr (shift() == 0)
+              add_pairs(p.segment[i], block.rows + r + t, at, second, sums);
+            else
+              add_segment<shift()>(p.segment[i], block.rows + r + t, at, second, sums);
+          });
+        for (int n = 0; n < kWindowRows; ++n) {
+          planes[0].row[t + n] = sums.first[n];
+          planes[1].row[t + n] = sums.second[n];
+        }
+      }
+      store_sums(planes[0], out);
+      store_sums(planes[1], out + kCodeBlock);
     }
   }
 };

@@ -116,6 +116,7 @@ constexpr int kCodeTile = 8;  // rows of which so many sums are made together
 
 // The largest magnitude of a query's bytes beside values of 0..largest: maddubs adds two products in 16 bits.
 EMB_OP float byte_limit(int largest) { return largest > 129 ? 64.0f : 127.0f; }
+constexpr int kLargestValue = 127;  // that a table may have for a code
 
 struct CodeTable {
   __m256i values;  // 16 bytes, twice

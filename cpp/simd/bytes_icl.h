@@ -145,6 +145,7 @@ constexpr int kCodeTile = 16;  // rows of which so many sums are made together
 
 // The largest magnitude of a query's bytes beside values of 0..largest.
 EMB_OP float byte_limit(int) { return 127.0f; }
+constexpr int kLargestValue = 255;  // that a table may have for a code
 
 struct CodeTable {
   __m512i values;  // 16 bytes, four times
@@ -212,22 +213,42 @@ EMB_OP LevelBook load_raised_book(const int8_t* book) {
   return {_mm512_xor_si512(b.low, _mm512_set1_epi8(-128)), _mm512_xor_si512(b.high, _mm512_set1_epi8(-128))};
 }
 
-// Adds to sum.row[r] the levels of kWindows windows of row r, from its byte `from` on, times the query's bytes. `left`:
-// bytes that the row has from there on.
+constexpr int kWindowRows = 4;
+struct WindowSums {  // in registers, by two planes of the query
+  __m512i first[kWindowRows], second[kWindowRows];
+};
+EMB_OP WindowSums no_window_sums() {
+  WindowSums s;
+  for (int r = 0; r < kWindowRows; ++r) s.first[r] = s.second[r] = _mm512_setzero_si512();
+  return s;
+}
+
+// Adds to the sums of each row the levels of kWindows windows of it, from its byte `from` on, times the query's bytes
+// and those `second` bytes later. `left`: bytes that the row has from there on, zeros follow.
 template <int SHIFT>
 EMB_OP void add_window_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
-                                const int8_t* query, CodeSums& sum) {
-  const __m512i y = _mm512_loadu_si512(query);
-  for (int r = 0; r < kCodeTile; ++r) add_dot4(sum.row[r], look_up(book, cut_windows<SHIFT>(rows[r] + from, left)), y);
+                                const int8_t* query, int64_t second, WindowSums& sums) {
+  const __m512i y = _mm512_loadu_si512(query), z = _mm512_loadu_si512(query + second);
+#pragma GCC unroll 4
+  for (int r = 0; r < kWindowRows; ++r) {
+    const levels values = look_up(book, cut_windows<SHIFT>(rows[r] + from, left));
+    add_dot4(sums.first[r], values, y);
+    add_dot4(sums.second[r], values, z);
+  }
 }
 // ... and for windows of pairs, whose second ones' bytes follow.
-EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& first,
-                              const LevelBook& second, const int8_t* query, CodeSums& sum) {
+EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
+                              const LevelBook& other, const int8_t* query, int64_t second, WindowSums& sums) {
   const __m512i y0 = _mm512_loadu_si512(query), y1 = _mm512_loadu_si512(query + kWindows);
-  for (int r = 0; r < kCodeTile; ++r) {
+  const __m512i z0 = _mm512_loadu_si512(query + second), z1 = _mm512_loadu_si512(query + second + kWindows);
+#pragma GCC unroll 4
+  for (int r = 0; r < kWindowRows; ++r) {
     const windows w = cut_windows<1>(rows[r] + from, left);
-    add_dot4(sum.row[r], look_up(first, w), y0);
-    add_dot4(sum.row[r], look_up(second, w), y1);
+    const levels values = look_up(book, w), others = look_up(other, w);
+    add_dot4(sums.first[r], values, y0);
+    add_dot4(sums.first[r], others, y1);
+    add_dot4(sums.second[r], values, z0);
+    add_dot4(sums.second[r], others, z1);
   }
 }
 
