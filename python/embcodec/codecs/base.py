@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, I32, U8, Bools, Floats
+from .rows import F32, F64, I32, U8, Bools, Floats
 from .scan import Hits, topk_decoded
 
 
@@ -56,6 +56,18 @@ class Stage(ABC):
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._wide: dict[str, tuple[F32, F64]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_wide": {}}
+
+    def wide(self, name: str) -> F64:
+        """The fitted matrix of that name in float64, for `rows.project`; converted once, not at each call."""
+        matrix = getattr(self, name)
+        kept = self._wide.get(name)
+        if kept is None or kept[0] is not matrix:
+            kept = self._wide[name] = (matrix, matrix.astype(np.float64))
+        return kept[1]
 
     def fit(self, x: F32, queries: F32 | None, seed: int) -> None:
         """Fit on the sample x (n, d), n >= 1, and on queries (nq, d) if there are any."""

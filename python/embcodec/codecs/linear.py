@@ -123,13 +123,13 @@ class PCA(_Sized):
         return self.mean
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.components.T, minus=self.mean)
+        return project(x, self.wide("components").T, minus=self.mean)
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.components) + self.mean
+        return project(z, self.wide("components")) + self.mean
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.components.T)
+        return project(q, self.wide("components").T)
 
 
 def covariance(x: F32, mean: F64) -> F64:
@@ -163,13 +163,13 @@ class RR(Transform):
         self.rotation = to_float32(q * np.sign(np.diagonal(r)))  # without the signs Q would not be uniform
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.rotation)
+        return project(x, self.wide("rotation"))
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.rotation.T)
+        return project(z, self.wide("rotation").T)
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.rotation)
+        return project(q, self.wide("rotation"))
 
 
 @register
@@ -198,10 +198,10 @@ class JL(_Sized):
         self.pseudo_inverse = np.linalg.pinv(self.projection.astype(np.float64)).astype(np.float32)
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.projection)
+        return project(x, self.wide("projection"))
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.pseudo_inverse)
+        return project(z, self.wide("pseudo_inverse"))
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.pseudo_inverse.T)
+        return project(q, self.wide("pseudo_inverse").T)

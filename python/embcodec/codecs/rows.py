@@ -151,7 +151,7 @@ def halves(column: npt.NDArray[np.float16]) -> F32:
     return np.where(np.isfinite(values), values, np.float32(0))
 
 
-def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:
+def project(x: F32, matrix: F64, minus: F32 | None = None) -> F32:
     """(x - minus) @ matrix, accumulated in float64.
 
     BLAS orders its sums by the number of rows and of threads. The float64 sum hides that: after rounding to
@@ -160,4 +160,4 @@ def project(x: F32, matrix: F32, minus: F32 | None = None) -> F32:
     wide = x.astype(np.float64)
     if minus is not None:
         wide -= minus
-    return to_float32(wide @ matrix.astype(np.float64))
+    return to_float32(wide @ matrix)

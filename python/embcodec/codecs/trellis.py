@@ -98,7 +98,7 @@ class TCQ(Coder):
         self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator
     ) -> None:
         """With the factor or without, whichever finds more of the true neighbours of held-out queries."""
-        z = project(x, self.components.T, minus=self.mean)
+        z = project(x, self.wide("components").T, minus=self.mean)
         size = self.code_size(x.shape[1])
         plain = self._fitted(z, size, weight, spread, 0)
         self.__dict__.update(plain)
@@ -151,7 +151,7 @@ class TCQ(Coder):
 
     def encode(self, x: Floats, out: U8) -> None:
         refuse_nonfinite(self.text, "x", x)
-        z = project(to_float32(x), self.components.T, minus=self.mean)
+        z = project(to_float32(x), self.wide("components").T, minus=self.mean)
         codes = self._strings(z)
         out[:, : codes.shape[1]] = codes
         out[:, codes.shape[1] :] = 0
@@ -169,7 +169,7 @@ class TCQ(Coder):
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         part, factors = self._part(codes)
         z = trellis_decode(part, *self._books(), factors)
-        return np.add(project(z, self.components), self.mean, out=out)
+        return np.add(project(z, self.wide("components")), self.mean, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
@@ -189,7 +189,7 @@ class TCQ(Coder):
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
         part, factors = self._part(codes)
         both = np.concatenate([queries, coarse.centroids + self.mean])  # to convert the components once
-        turned = project(both, self.components.T)
+        turned = project(both, self.wide("components").T)
         return trellis_topk(
             part,
             *self._books(),
