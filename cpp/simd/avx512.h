@@ -29,7 +29,11 @@ typedef __mmask16 mask16;
 
 EMB_OP f32x16 load(const float* p) { return _mm512_loadu_ps(p); }
 EMB_OP void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a); }
+#if defined(EMB_EMULATED)
+EMB_OP void stream(float* p, f32x16 a) { _mm512_store_ps(p, a); }
+#else
 EMB_OP void stream(float* p, f32x16 a) { _mm512_stream_ps(p, a); }  // aligned, past the cache
+#endif
 EMB_OP void stream_fence() { _mm_sfence(); }
 #define EMB_STREAMS 1
 EMB_OP f32x16 splat(float x) { return _mm512_set1_ps(x); }
