@@ -98,11 +98,11 @@ template <int BITS, int Q>
 EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block, const uint8_t* planes,
                          const ByteTable* query, const float* tables) {
   const int64_t size = p.m * p.ksub;
-  uint16_t least[Q];
+  uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q], there[Q];
   for (int q = 0; q < Q; ++q) {
     const uint32_t sum = least_sum(query[q], scan.best[first + q].floor);
-    least[q] = static_cast<uint16_t>(sum);
+    for (int r = 0; r < kPlaneRows; ++r) least[q * kPlaneRows + r] = static_cast<uint16_t>(sum);
     there[q] = sum > 65535 ? 0 : block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
   }
   rows_reaching<BITS, Q>(planes, (p.m * BITS + 7) / 8, query[0].bytes, size + p.ksub, least, wanted);

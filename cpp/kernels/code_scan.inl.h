@@ -1,39 +1,11 @@
 // A scan of few queries over packed codes as they lie: sums of products of a row's codes, or of bytes that a table has
 // for them, with the query's bytes. As in many.inl.h, sums only decide which rows cannot be among the best.
 #pragma once
-#include "many.inl.h"
+#include "bit_tables.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
 namespace {
-
-// Dimension j of a row is the float32 factor * (v * scale_j + offset_j) + addend * direction_j + its centroid's, where
-// v is the code's value, 0..largest. Scale, offset and direction go into the query (CodeForm); factor and addend are
-// the row's. How codes of `bits` bits lie in a row, and their values:
-struct PackedCodes {
-  int64_t d;
-  int bits;
-  bool msb;              // dimension 0 is the highest bit of its byte
-  const uint8_t* table;  // the value of a code, if it is not the code itself
-  int largest;
-};
-
-// Of a query: what multiplies the values (d floats), what the factor multiplies beside them, what multiplies the
-// addend; the sums of the magnitudes of all that is added up for these; how far the products with a table's values may
-// be off.
-struct CodeForm {
-  float constant, extra, sizes, extra_sizes, off;
-};
-
-// Fills d floats and gives the form of query x; sets factors and addends of `count` rows, with room for a multiple
-// of 16.
-using FormOf = Callable<CodeForm(const float* x, float* folded)>;
-using TermsOf = Callable<void(const int64_t* ids, int count, float* factor, float* addend)>;
-
-// Of rows that have neither.
-constexpr auto plain_terms = [](const int64_t*, int count, float* factor, float* addend) {
-  for (int n = 0; n < count; ++n) factor[n] = 1.0f, addend[n] = 0.0f;
-};
 
 constexpr int kCodeBlock = 32;
 #if !EMB_CODE_PRODUCTS
@@ -245,6 +217,10 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
                        Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
                        const Fetch& values_of) {
 #if EMB_CODE_PRODUCTS
+#if EMB_BYTE_TABLES
+  if (bit_tables_serve(rows, coarse, scan, range))
+    return scan_bit_tables(codes, rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
+#endif
   const bool few = queries.end - queries.begin < kManyQueries,
              multiply = rows.bits == 8 || rows.bits == 4 || rows.bits == 2 || rows.bits == 1;
   if (few && multiply && scan.metric == Metric::ip)

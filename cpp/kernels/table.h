@@ -204,12 +204,15 @@ static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
   return (queries < kManyQueries || few > many ? few : many) + row_scratch(d);
 }
 
-// ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries.
+// ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries, or tables of 16
+// queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
   const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 2 + products + 9 * 16;
+  const int64_t tables = 2 * 64 * (d + 128) / 32 + 16 * (4 * (d + 7) + 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries);
-  return few > floats ? few : floats;
+  const int64_t most = few > tables ? few : tables;
+  return most > floats ? most : floats;
 }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.

@@ -186,8 +186,9 @@ EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes);
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least least[q]; their tables lie
-// `size` bytes apart. Entries are at most 127, so that two fit a byte.
+// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least those in `least`: (Q,
+// kPlaneRows), even rows before odd ones. Their tables lie `size` bytes apart. Entries are at most 127, so that two fit
+// a byte.
 template <int BITS, int Q>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
@@ -205,10 +206,10 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* t
     }
   }
   for (int q = 0; q < Q; ++q) {
-    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(least[q]));
+    const __m256i* limit = reinterpret_cast<const __m256i*>(least + q * kPlaneRows);
     const __m256i even = _mm256_sub_epi16(both[q], _mm256_slli_epi16(odd[q], 8));
-    const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
-    const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd[q], limit), odd[q]);
+    const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, _mm256_loadu_si256(limit)), even);
+    const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd[q], _mm256_loadu_si256(limit + 1)), odd[q]);
     const __m256i marks = _mm256_blendv_epi8(of_odd, of_even, _mm256_set1_epi16(0x00ff));
     rows[q] = static_cast<uint32_t>(_mm256_movemask_epi8(marks));
   }

@@ -302,8 +302,9 @@ EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high);
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least least[q]; their tables lie
-// `size` bytes apart. Entries are at most 127, so that two fit a byte.
+// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`: (Q,
+// kPlaneRows), even rows before odd ones. Their tables lie `size` bytes apart. Entries are at most 127, so that two fit
+// a byte.
 template <int BITS, int Q>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
@@ -328,9 +329,10 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* t
     for (int q = 0; q < Q && b < bytes; ++q) add_bytes(q, long_entries(table + q * size, _mm512_loadu_si512(planes)));
   }
   for (int q = 0; q < Q; ++q) {
-    const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(least[q]));
+    const uint16_t* limit = least + q * kPlaneRows;
     const __m512i even = _mm512_sub_epi16(both[q], _mm512_slli_epi16(odd[q], 8));
-    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, limit), of_odd = _mm512_cmpge_epu16_mask(odd[q], limit);
+    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, _mm512_loadu_si512(limit));
+    const __mmask32 of_odd = _mm512_cmpge_epu16_mask(odd[q], _mm512_loadu_si512(limit + kPlaneRows / 2));
     const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
                                           _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
     rows[q] = _mm512_movepi8_mask(marks);

@@ -326,7 +326,7 @@ int main() {
   for (const int64_t d : {33, 64})  // enough rows for lookup tables of bytes
     compare(tallies, [&](const Kernels& k) {
       Results out;
-      pq_family(out, k, Case(4103, d, "normal"));
+      for (auto family : {pq_family, binary_family}) family(out, k, Case(4103, d, "normal"));
       return out;
     });
   tallies[{"parallel_for", "all"}] = threads();

@@ -7,11 +7,12 @@ from embcodec import _native, kernels
 from embcodec.reference import REGISTRY
 
 N, D, K = 1500, 70, 10  # many blocks of rows, a last one that is not full, codes that end within a byte
+MANY = 8400  # enough for lookup tables of bytes, also when two threads share them
 
 
-def rows(rng):
-    x = rng.standard_normal((N, D)).astype(np.float32)
-    x[N // 2 :] = x[: N // 2]  # ties, which the lower row must win
+def rows(rng, n=N):
+    x = rng.standard_normal((n, D)).astype(np.float32)
+    x[n // 2 :] = x[: n // 2]  # ties, which the lower row must win
     x[7] = 0
     return x
 
@@ -43,28 +44,28 @@ def row_scalar(bits):
     return inputs
 
 
-def levels(bits):
+def levels(bits, n=N, centroids=3):
     def inputs(rng):
         table = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
         step = rng.uniform(0.5, 2, D).astype(np.float32)
         return "levels_topk", {
-            "codes": kernels.levels_encode(rows(rng), table, step),
+            "codes": kernels.levels_encode(rows(rng, n), table, step),
             "levels": table,
             "step": step,
-            "factor": rng.uniform(-1, 2, N).astype(np.float32),
-            "centroids": rng.standard_normal((3, D)).astype(np.float32),
-            "centroid": rng.integers(0, 3, N).astype(np.int32),
-            "shift": rng.standard_normal(N).astype(np.float32),
+            "factor": rng.uniform(-1, 2, n).astype(np.float32),
+            "centroids": rng.standard_normal((centroids, D)).astype(np.float32),
+            "centroid": rng.integers(0, centroids, n).astype(np.int32),
+            "shift": rng.standard_normal(n).astype(np.float32),
             "direction": rng.standard_normal(D).astype(np.float32),
         }
 
     return inputs
 
 
-def bits(order):
+def bits(order, n=N):
     def inputs(rng):
         low, high = np.sort(rng.standard_normal((2, D)).astype(np.float32), axis=0)
-        codes = kernels.bits_encode(rows(rng), np.zeros(D, np.float32), order=order)
+        codes = kernels.bits_encode(rows(rng, n), np.zeros(D, np.float32), order=order)
         return "bits_topk", {"codes": codes, "low": low, "high": high, "order": order}
 
     return inputs
@@ -76,12 +77,10 @@ def sparse(rng):
 
 
 def product(bits, m):
-    """Enough rows for lookup tables of bytes, also when two threads share them."""
-
     def inputs(rng):
         codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
-        codes = rng.integers(0, 256, (8400, m * bits // 8)).astype(np.uint8)
-        codes[4200:] = codes[:4200]
+        codes = rng.integers(0, 256, (MANY, m * bits // 8)).astype(np.uint8)
+        codes[MANY // 2 :] = codes[: MANY // 2]
         return "pq_topk", {"codes": codes, "codebooks": codebooks}
 
     return inputs
@@ -99,6 +98,8 @@ CASES = {
     **{f"levels{n}": levels(n) for n in (1, 2, 3, 4, 8)},
     "bits-msb": bits("msb"),
     "bits-lsb": bits("lsb"),
+    "bits-msb-many": bits("msb", MANY),
+    "levels1-many": levels(1, MANY, 1),
     "sparse": sparse,
 }
 
@@ -141,7 +142,7 @@ def close(kernel, inputs):
     if "step" in inputs:
         inputs["step"][HALF:] *= TINY
     if kernel == "levels_topk":
-        inputs["factor"][:], inputs["centroid"][:] = 1.5, 2
+        inputs["factor"][:], inputs["centroid"][:] = 1.5, len(inputs["centroids"]) - 1
         inputs["shift"] *= TINY
     if kernel == "bits_topk":
         inputs["high"][HALF:] = inputs["low"][HALF:] + TINY

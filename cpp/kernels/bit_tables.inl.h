@@ -1,0 +1,143 @@
+// A scan over codes of one bit through lookup tables of bytes for four dimensions at a time, as over PQ codes of 4 bits
+// (adc_bytes.inl.h). Rows have a factor and an addend of their own: with them the score to beat becomes the sum that a
+// row has to reach. What may reach it is scored by the contract's float32 sum.
+#pragma once
+#include "adc_bytes.inl.h"
+#include "code_form.inl.h"
+
+#if EMB_BYTE_TABLES
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+struct BitQuery {
+  ByteTable table;
+  float low, inverse_unit;  // a score without addend is at most factor * (low + sum / inverse_unit)
+  float extra, extra_error;
+  float base;  // the most that the centroid, the same for all rows, gives
+};
+
+// `entries`: (2 * bytes, 16) floats, the products of the bits of half a byte.
+inline BitQuery bit_query(const PackedCodes& rows, const CodeForm& form, const float* folded, float* entries,
+                          uint8_t* bytes) {
+  const int64_t halves = (rows.d + 7) / 8 * 2;
+  for (int64_t s = 0; s < halves; ++s) {
+    float* entry = entries + 16 * s;
+    entry[0] = 0.0f;
+    for (int t = 0; t < 4; ++t) {
+      const int64_t bit = s % 2 * 4 + t, j = s / 2 * 8 + (rows.msb ? 7 - bit : bit);
+      for (int c = 0; c < 1 << t; ++c) entry[(1 << t) + c] = entry[c] + (j < rows.d ? folded[j] : 0.0f);
+    }
+  }
+  BitQuery q = {byte_table(entries, halves, 16, 1.0f, bytes), 0.0f, 0.0f, form.extra, 0.0f, 0.0f};
+  const float rounding = kMargin * rounding_of(rows.d);
+  q.extra_error = rounding * form.extra_sizes;
+  q.low =
+      static_cast<float>(q.table.low) + form.constant + kMargin * form.off + 2.0f * rounding * (form.sizes + 1e-30f);
+  const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge && q.table.unit > 0.0;
+  q.inverse_unit = finite ? static_cast<float>(1.0 / q.table.unit) : __builtin_nanf("");  // nothing is excluded
+  return q;
+}
+
+// Of a block's rows: one over the factor, NaN where nothing can be said, and the addend.
+struct BitTerms {
+  float inverse[kPlaneRows], addend[kPlaneRows];
+};
+
+inline BitTerms bit_terms(const PlaneBlock& block, const TermsOf& terms_of) {
+  float factor[kPlaneRows] = {};
+  BitTerms terms = {};
+  terms_of(block.ids, block.count, factor, terms.addend);
+  for (int r = 0; r < kPlaneRows; r += 16) {
+    const f32x16 f = load(factor + r);
+    const mask16 sane = both(less(splat(1e-30f), f), less(f, splat(kLarge)));
+    const mask16 known = both(sane, less(abs(load(terms.addend + r)), splat(kLarge)));
+    store(terms.inverse + r, select(known, div(splat(1.0f), f), splat(__builtin_nanf(""))));
+  }
+  return terms;
+}
+
+// The sums that rows have to reach for a score above `floor`, two less for the rounding on the way; even rows before
+// odd ones.
+EMB_OP void least_sums(const BitQuery& q, const BitTerms& terms, float floor, uint16_t* least) {
+  int32_t sums[kPlaneRows];
+  for (int r = 0; r < kPlaneRows; r += 16) {
+    const f32x16 addend = load(terms.addend + r);
+    const f32x16 apart = muladd(addend, splat(q.extra), mul(abs(addend), splat(q.extra_error)));
+    const f32x16 wanted = mul(sub(splat(floor - q.base), apart), load(terms.inverse + r));
+    const f32x16 sum = sub(mul(sub(wanted, splat(q.low)), splat(q.inverse_unit)), splat(2.0f));
+    store_i32(sums + r, round_to_i32(min(max(sum, splat(0.0f)), splat(65535.0f))));
+  }
+  for (int r = 0; r < kPlaneRows / 2; ++r) {
+    least[r] = static_cast<uint16_t>(sums[2 * r]);
+    least[kPlaneRows / 2 + r] = static_cast<uint16_t>(sums[2 * r + 1]);
+  }
+}
+
+template <int Q>
+EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const BitTerms& terms,
+                       const uint8_t* planes, int64_t bytes, const BitQuery* query, float* values,
+                       const Fetch& values_of) {
+  uint16_t least[Q * kPlaneRows];
+  uint64_t wanted[Q];
+  for (int q = 0; q < Q; ++q) least_sums(query[q], terms, scan.best[first + q].floor, least + q * kPlaneRows);
+  rows_reaching<4, Q>(planes, bytes, query[0].table.bytes, 32 * bytes + 16, least, wanted);
+  const uint64_t there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+  for (int q = 0; q < Q; ++q)
+    for (wanted[q] &= there; wanted[q]; wanted[q] &= wanted[q] - 1) {
+      const int64_t id = block.ids[__builtin_ctzll(wanted[q])];
+      const float* x = scan.queries.data + (first + q) * scan.queries.stride;
+      keep(scan.best[first + q], dot16(x, values_of(id, values), scan.queries.stride), id);
+    }
+}
+
+inline float most_of_centroid(const Scan& scan, int64_t query, const Coarse& coarse) {
+  if (!coarse.count) return 0.0f;
+  float sizes;
+  const float product = product_and_sizes(scan, query, coarse.centroids, sizes);
+  return sizes < kLarge ? product + kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
+}
+
+inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan,
+                            Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
+                            const Fetch& values_of) {
+  constexpr int Q = 4;  // share the codes that are loaded and cut
+  Room room = {scratch};
+  const int64_t stride = scan.queries.stride, bytes = (rows.d + 7) / 8, padded = (bytes + 15) / 16 * 16;
+  uint8_t *planes = room.take<uint8_t>(kPlaneRows * padded), *copies = room.take<uint8_t>(kPlaneRows * padded);
+  uint8_t* tables = room.take<uint8_t>(kTableQueries * (32 * bytes + 16));
+  float *folded = room.take<float>(stride), *entries = room.take<float>(32 * bytes);
+  float* values = room.take<float>(stride);
+  PlaneBlock block = {};
+  for (int64_t first = queries.begin; first < queries.end; first += kTableQueries) {
+    const int count = queries.end - first < kTableQueries ? static_cast<int>(queries.end - first) : kTableQueries;
+    BitQuery query[kTableQueries];
+    for (int i = 0; i < count; ++i) {
+      const CodeForm form = form_of(scan.queries.data + (first + i) * stride, folded);
+      query[i] = bit_query(rows, form, folded, entries, tables + i * (32 * bytes + 16));
+      query[i].base = most_of_centroid(scan, first + i, coarse);
+    }
+    for (int64_t row = range.begin; row < range.end;) {
+      row = next_planes(codes, bytes, scan, row, range.end, copies, planes, block);
+      if (!block.count) break;
+      const BitTerms terms = bit_terms(block, terms_of);
+      int i = 0;
+      for (; i + Q <= count; i += Q)
+        offer_bits<Q>(scan, first + i, block, terms, planes, bytes, query + i, values, values_of);
+      for (; i < count; ++i) offer_bits<1>(scan, first + i, block, terms, planes, bytes, query + i, values, values_of);
+    }
+  }
+}
+
+// Whether they serve: sums of bytes fit 16 bits, making the tables pays, a score has nothing of a row's own beside.
+EMB_OP bool bit_tables_serve(const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range) {
+  return rows.bits == 1 && coarse.count <= 1 && scan.metric == Metric::ip && rows.d <= 2048 &&
+         range.end - range.begin >= 2048;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
+
+#endif
