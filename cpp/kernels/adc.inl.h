@@ -62,6 +62,37 @@ EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range 
   });
 }
 
+#if EMB_BYTE_TABLES
+
+// Of a block's rows, transposed: a gather looks up an entry for each of 16.
+EMB_OP void gather_sums(const float* table, const uint8_t* planes, int64_t m, float* sums) {
+  for (int r = 0; r < kPlaneRows; r += 16) {
+    f32x16 sum = splat(0.0f);
+    for (int64_t s = 0; s < m; ++s) sum = add(sum, gather(table + 256 * s, load_u8(planes + s * kPlaneRows + r)));
+    store(sums + r, sum);
+  }
+}
+
+// ... with codes of 8 bits.
+inline void scan_query_planes(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q,
+                              const float* norms, const float* table, uint8_t* memory) {
+  uint8_t *planes = memory, *copies = planes + kPlaneRows * ((p.m + 15) / 16 * 16);
+  const float sign = scan.metric == Metric::l2 ? -1.0f : 1.0f;
+  TopK& best = scan.best[q];
+  float sums[kPlaneRows], lengths[kPlaneRows] = {};
+  PlaneBlock block = {};
+  for (int64_t row = rows.begin; row < rows.end;) {
+    row = next_planes<8>(codes, p.m, scan, row, rows.end, copies, planes, block);
+    gather_sums(table, planes, p.m, sums);
+    if (norms) gather_sums(norms, planes, p.m, lengths);
+    for (int r = 0; r < block.count; ++r)
+      if (norms || !(sign * sums[r] <= best.floor))
+        keep(best, finish_score(sums[r], scan.metric, scan.queries.norm[q], __builtin_sqrtf(lengths[r])), block.ids[r]);
+  }
+}
+
+#endif
+
 // The tables of up to 16 queries side by side, (m, ksub, 16): one lookup then serves them all. `columns`: the queries,
 // transposed to (d, 16).
 template <bool L2>
@@ -139,6 +170,13 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Rang
   }
   if (q >= queries.end) return;
   pq_tables(p, scan.queries, scan.metric, scratch, {q, queries.end}, scratch + kFewQueries * size);
+#if EMB_BYTE_TABLES
+  if (BITS == 8) {
+    uint8_t* memory = reinterpret_cast<uint8_t*>(scratch + kFewQueries * size);
+    for (; q < queries.end; ++q, scratch += size) scan_query_planes(codes, p, scan, rows, q, norms, scratch, memory);
+    return;
+  }
+#endif
   for (; q < queries.end; ++q, scratch += size) scan_query<BITS>(codes, p, scan, rows, q, norms, scratch);
 }
 

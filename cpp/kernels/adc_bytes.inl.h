@@ -15,36 +15,43 @@ constexpr int kTableQueries = 16;  // whose tables stay in L2 while the rows pas
 
 // A score is at most low + unit * the sum of the query's bytes.
 struct ByteTable {
-  uint8_t* bytes;  // (m, ksub), and one more for half a byte without a code
+  uint8_t* bytes;  // byte_table_size
   double low, unit;
 };
 
-EMB_OP ByteTable byte_table(const float* table, int64_t m, int64_t ksub, float sign, uint8_t* bytes) {
-  float widest = 0.0f;
+// The least and the greatest of a subspace's entries, whose size is infinite if one is not finite.
+EMB_OP void entry_range(const float* entries, int64_t ksub, f32x16 sign, float& least, float& most) {
+  f32x16 low = mul(load(entries), sign), high = low, poison = sub(low, low);
+  for (int64_t j = 16; j < ksub; j += 16) {
+    const f32x16 entry = mul(load(entries + j), sign);
+    low = min(entry, low);
+    high = max(entry, high);
+    poison = add(poison, sub(entry, entry));
+  }
+  least = reduce_min(low);
+  most = all_finite(poison) ? reduce_max(high) : __builtin_inff();
+}
+
+inline ByteTable byte_table(const float* table, int64_t m, int64_t ksub, float sign, uint8_t* bytes) {
+  float widest = 0.0f, least, most;
   double low = 0.0, sizes = 0.0;
   for (int64_t s = 0; s < m; ++s) {
-    float least = sign * table[s * ksub], most = least;
-    for (int64_t j = 0; j < ksub; ++j) {
-      const float entry = sign * table[s * ksub + j];
-      least = entry < least ? entry : least;
-      most = entry > most ? entry : most;
-    }
+    entry_range(table + s * ksub, ksub, splat(sign), least, most);
     widest = most - least > widest ? most - least : widest;
     low += static_cast<double>(least);
     sizes += static_cast<double>(__builtin_fmaxf(__builtin_fabsf(least), __builtin_fabsf(most)));
   }
-  for (int64_t j = 0; j < ksub; ++j) bytes[m * ksub + j] = 0;
+  for (int64_t j = 0; j < byte_table_size(m, ksub); j += 16) store_u8(bytes + j, splat_i32(0));
   if (!(sizes < 1e15) || !(widest > 1e-25f)) return {bytes, 0.0, 0.0};  // nothing is excluded
-  const float unit = widest / 126.0f, inverse = 1.0f / unit;
+  const float unit = widest / 126.0f;
+  const f32x16 inverse = splat(1.0f / unit);
   for (int64_t s = 0; s < m; ++s) {
-    float least = sign * table[s * ksub];
-    for (int64_t j = 0; j < ksub; ++j) {
-      const float entry = sign * table[s * ksub + j];
-      least = entry < least ? entry : least;
+    entry_range(table + s * ksub, ksub, splat(sign), least, most);
+    uint8_t* to = bytes + (ksub == 16 ? short_place(s) : s * ksub);
+    for (int64_t j = 0; j < ksub; j += 16) {  // upwards, and what the product may lose beside
+      const f32x16 scaled = mul(sub(mul(load(table + s * ksub + j), splat(sign)), splat(least)), inverse);
+      store_u8(to + j, round_to_i32(add(scaled, splat(0.501f))));
     }
-    for (int64_t j = 0; j < ksub; ++j)  // the remainder makes good what the product may lose
-      bytes[s * ksub + j] =
-          static_cast<uint8_t>(static_cast<int>((sign * table[s * ksub + j] - least) * inverse + 0.999f + 1e-3f));
   }
   const double rounding = static_cast<double>(m) * 7e-8 * sizes;  // of the float32 sum
   return {bytes, low + rounding, static_cast<double>(unit) * (1 + 1e-6)};
@@ -66,6 +73,7 @@ struct PlaneBlock {
 
 // The next rows that may be returned, and their transpose: of each byte of a code, those of all rows side by side. They
 // are read where they lie, but for a mask, and near the end, where a vector would reach beyond the codes: then copied.
+template <int BITS>
 EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
                            uint8_t* copies, uint8_t* planes, PlaneBlock& block) {
   const int64_t read = (bytes + 15) / 16 * 16, readable = (codes.n - 1) * codes.stride + bytes;
@@ -74,10 +82,6 @@ EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, 
     block.stride = codes.stride;
     block.count = kPlaneRows;
     for (int n = 0; n < kPlaneRows; ++n) block.ids[n] = row + n;
-    // The next but one block: a transpose reads too many places at a time for the machine to see the order.
-    const uint8_t* ahead = block.codes + 2 * kPlaneRows * codes.stride;
-    for (int64_t b = 0; b < kPlaneRows * codes.stride && codes.stride < 2 * bytes; b += 64)
-      __builtin_prefetch(ahead + b);
     row += kPlaneRows;
   } else {
     block.codes = copies;
@@ -89,7 +93,9 @@ EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, 
     }
     if (!block.count) return row;
   }
-  for (int64_t b = 0; b < bytes; b += 16) transpose_bytes(block.codes + b, block.stride, planes + b * kPlaneRows);
+  const int64_t ahead = kPlaneRows * block.stride / bytes;  // with each of 16 steps of a transpose
+  for (int64_t b = 0; b < bytes; b += 16)
+    transpose_codes<BITS>(block.codes + b, block.stride, planes + b * kPlaneRows, block.codes + b * ahead, ahead);
   return row;
 }
 
@@ -105,7 +111,7 @@ EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const Pla
     for (int r = 0; r < kPlaneRows; ++r) least[q * kPlaneRows + r] = static_cast<uint16_t>(sum);
     there[q] = sum > 65535 ? 0 : block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
   }
-  rows_reaching<BITS, Q>(planes, (p.m * BITS + 7) / 8, query[0].bytes, size + p.ksub, least, wanted);
+  rows_reaching<BITS, Q>(planes, (p.m * BITS + 7) / 8, query[0].bytes, byte_table_size(p.m, p.ksub), least, wanted);
   for (int q = 0; q < Q; ++q)
     for (wanted[q] &= there[q]; wanted[q]; wanted[q] &= wanted[q] - 1) {
       const int r = __builtin_ctzll(wanted[q]);
@@ -125,10 +131,10 @@ EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, 
   ByteTable query[kTableQueries];
   for (int i = 0; i < count; ++i)
     query[i] = byte_table(tables + i * size, p.m, p.ksub, scan.metric == Metric::l2 ? -1.0f : 1.0f,
-                          entries + i * (size + p.ksub));
+                          entries + i * byte_table_size(p.m, p.ksub));
   PlaneBlock block = {};
   for (int64_t row = rows.begin; row < rows.end;) {
-    row = next_planes(codes, bytes, scan, row, rows.end, copies, planes, block);
+    row = next_planes<BITS>(codes, bytes, scan, row, rows.end, copies, planes, block);
     if (!block.count) break;
     int i = 0;
     for (; i + Q <= count; i += Q)

@@ -58,8 +58,7 @@ inline BitTerms bit_terms(const PlaneBlock& block, const TermsOf& terms_of) {
   return terms;
 }
 
-// The sums that rows have to reach for a score above `floor`, two less for the rounding on the way; even rows before
-// odd ones.
+// The sums that rows have to reach for a score above `floor`, two less for the rounding on the way.
 EMB_OP void least_sums(const BitQuery& q, const BitTerms& terms, float floor, uint16_t* least) {
   int32_t sums[kPlaneRows];
   for (int r = 0; r < kPlaneRows; r += 16) {
@@ -69,10 +68,7 @@ EMB_OP void least_sums(const BitQuery& q, const BitTerms& terms, float floor, ui
     const f32x16 sum = sub(mul(sub(wanted, splat(q.low)), splat(q.inverse_unit)), splat(2.0f));
     store_i32(sums + r, round_to_i32(min(max(sum, splat(0.0f)), splat(65535.0f))));
   }
-  for (int r = 0; r < kPlaneRows / 2; ++r) {
-    least[r] = static_cast<uint16_t>(sums[2 * r]);
-    least[kPlaneRows / 2 + r] = static_cast<uint16_t>(sums[2 * r + 1]);
-  }
+  for (int r = 0; r < kPlaneRows; ++r) least[r] = static_cast<uint16_t>(sums[r]);
 }
 
 template <int Q>
@@ -82,7 +78,7 @@ EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block,
   uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q];
   for (int q = 0; q < Q; ++q) least_sums(query[q], terms, scan.best[first + q].floor, least + q * kPlaneRows);
-  rows_reaching<4, Q>(planes, bytes, query[0].table.bytes, 32 * bytes + 16, least, wanted);
+  rows_reaching<4, Q>(planes, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16), least, wanted);
   const uint64_t there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
   for (int q = 0; q < Q; ++q)
     for (wanted[q] &= there; wanted[q]; wanted[q] &= wanted[q] - 1) {
@@ -105,8 +101,9 @@ inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const C
   constexpr int Q = 4;  // share the codes that are loaded and cut
   Room room = {scratch};
   const int64_t stride = scan.queries.stride, bytes = (rows.d + 7) / 8, padded = (bytes + 15) / 16 * 16;
+  const int64_t size = byte_table_size(2 * bytes, 16);
   uint8_t *planes = room.take<uint8_t>(kPlaneRows * padded), *copies = room.take<uint8_t>(kPlaneRows * padded);
-  uint8_t* tables = room.take<uint8_t>(kTableQueries * (32 * bytes + 16));
+  uint8_t* tables = room.take<uint8_t>(kTableQueries * size);
   float *folded = room.take<float>(stride), *entries = room.take<float>(32 * bytes);
   float* values = room.take<float>(stride);
   PlaneBlock block = {};
@@ -115,11 +112,11 @@ inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const C
     BitQuery query[kTableQueries];
     for (int i = 0; i < count; ++i) {
       const CodeForm form = form_of(scan.queries.data + (first + i) * stride, folded);
-      query[i] = bit_query(rows, form, folded, entries, tables + i * (32 * bytes + 16));
+      query[i] = bit_query(rows, form, folded, entries, tables + i * size);
       query[i].base = most_of_centroid(scan, first + i, coarse);
     }
     for (int64_t row = range.begin; row < range.end;) {
-      row = next_planes(codes, bytes, scan, row, range.end, copies, planes, block);
+      row = next_planes<4>(codes, bytes, scan, row, range.end, copies, planes, block);
       if (!block.count) break;
       const BitTerms terms = bit_terms(block, terms_of);
       int i = 0;

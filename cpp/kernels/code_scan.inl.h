@@ -115,9 +115,6 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
 inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
                           int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
   const int64_t readable = (codes.n - 1) * codes.stride + bytes;
-  // The next but one block's: a tile reads rows at once, which hides the order.
-  const uint8_t* ahead = codes.data + (row + 2 * kCodeBlock) * codes.stride;
-  for (int64_t b = 0; b < kCodeBlock * codes.stride && codes.stride < 2 * bytes; b += 64) __builtin_prefetch(ahead + b);
   if (!scan.mask && row + kCodeBlock <= end && (row + kCodeBlock - 1) * codes.stride + read <= readable) {
     block.count = kCodeBlock;
     for (int n = 0; n < kCodeBlock; ++n) block.ids[n] = row + n;

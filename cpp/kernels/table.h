@@ -204,12 +204,15 @@ static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
   return (queries < kManyQueries || few > many ? few : many) + row_scratch(d);
 }
 
+// A lookup table of bytes: for m subspaces and what fills up four bytes of a code.
+static constexpr int64_t byte_table_size(int64_t m, int64_t ksub) { return ksub == 16 ? (m + 7) / 8 * 128 : m * ksub; }
+
 // ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries, or tables of 16
 // queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
   const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 2 + products + 9 * 16;
-  const int64_t tables = 2 * 64 * (d + 128) / 32 + 16 * (4 * (d + 7) + 16) / 4 + 6 * padded16(d) + 32 * 16;
+  const int64_t tables = 2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries);
   const int64_t most = few > tables ? few : tables;
   return most > floats ? most : floats;
@@ -237,7 +240,7 @@ static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub
 // the codewords, or tables of bytes and 64 rows of codes twice.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
   const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
-  const int64_t bytes = 4 * (m + 1) * ksub + 2 * 64 * (m + 15) / 4 + 16;
+  const int64_t bytes = 4 * byte_table_size(m, ksub) + 2 * 64 * (m + 15) / 4 + 16;
   return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
 }
 

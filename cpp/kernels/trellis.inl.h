@@ -274,6 +274,7 @@ struct TrellisProducts {
     for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
       CodeSums planes[kPlanes];
       for (int t = 0; t < kCodeTile; t += kWindowRows) {
+        prefetch_ahead(block.rows[r + t], kWindowRows * p.bytes);
         WindowSums sums = no_window_sums();
         const int8_t* at = query;
         for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)

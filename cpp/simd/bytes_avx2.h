@@ -1,5 +1,6 @@
 // The operations of bytes_scalar.h in AVX2: 32 bytes at a time. For the avx512 level too, which has no byte permute.
 #pragma once
+#include "prefetch.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -147,7 +148,10 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
       const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + (i * kParts + part) * kBytes));
       for (int r = 0; r < kCodeTile; ++r) {
         __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + i * kBytes));
-        if (part) value = _mm256_srli_epi16(value, BITS * part);
+        if (part)
+          value = _mm256_srli_epi16(value, BITS * part);
+        else
+          prefetch_ahead(rows[r] + i * kBytes);
         if (BITS < 8) value = _mm256_and_si256(value, low);
         if (TABLE) value = _mm256_shuffle_epi8(table.values, value);
         sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_maddubs_epi16(value, y), ones));
@@ -162,11 +166,14 @@ constexpr bool kLongTables = false;  // of 256 entries
 
 // 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.
-EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes) {
+EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
   const auto half = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + r * stride)); };
   __m256i a[16], b[16];
 #pragma GCC unroll 16
-  for (int r = 0; r < 16; ++r) a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 16), 1);
+  for (int r = 0; r < 16; ++r) {
+    a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 16), 1);
+    prefetch_ahead(ahead + r * step);
+  }
 #pragma GCC unroll 16
   for (int stage = 0; stage < 4; ++stage) {  // each doubles the run of rows that lie together
 #pragma GCC unroll 16
@@ -181,14 +188,20 @@ EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* plane
   for (int r = 0; r < 16; ++r) _mm256_storeu_si256(reinterpret_cast<__m256i*>(planes + r * kPlaneRows), a[r]);
 }
 
+template <int BITS>
+EMB_OP void transpose_codes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
+  transpose_bytes(codes, stride, planes, ahead, step);
+}
+
+// Where the 16 entries of subspace s lie.
+EMB_OP int64_t short_place(int64_t s) { return 16 * s; }
 EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
   const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes);
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least those in `least`: (Q,
-// kPlaneRows), even rows before odd ones. Their tables lie `size` bytes apart. Entries are at most 127, so that two fit
-// a byte.
+// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least those in `least`, (Q,
+// kPlaneRows). Their tables lie `size` bytes apart. Entries are at most 127, so that two fit a byte.
 template <int BITS, int Q>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
@@ -206,12 +219,15 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* t
     }
   }
   for (int q = 0; q < Q; ++q) {
-    const __m256i* limit = reinterpret_cast<const __m256i*>(least + q * kPlaneRows);
+    // Within halves: rows 0-7 and 16-23, 8-15 and 24-31.
     const __m256i even = _mm256_sub_epi16(both[q], _mm256_slli_epi16(odd[q], 8));
-    const __m256i of_even = _mm256_cmpeq_epi16(_mm256_max_epu16(even, _mm256_loadu_si256(limit)), even);
-    const __m256i of_odd = _mm256_cmpeq_epi16(_mm256_max_epu16(odd[q], _mm256_loadu_si256(limit + 1)), odd[q]);
-    const __m256i marks = _mm256_blendv_epi8(of_odd, of_even, _mm256_set1_epi16(0x00ff));
-    rows[q] = static_cast<uint32_t>(_mm256_movemask_epi8(marks));
+    const __m256i sums[2] = {_mm256_unpacklo_epi16(even, odd[q]), _mm256_unpackhi_epi16(even, odd[q])};
+    const __m256i* limit = reinterpret_cast<const __m256i*>(least + q * kPlaneRows);
+    const __m256i low = _mm256_loadu_si256(limit), high = _mm256_loadu_si256(limit + 1);
+    const __m256i limits[2] = {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)};
+    __m256i reached[2];
+    for (int i = 0; i < 2; ++i) reached[i] = _mm256_cmpeq_epi16(_mm256_max_epu16(sums[i], limits[i]), sums[i]);
+    rows[q] = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(reached[0], reached[1])));
   }
 }
 

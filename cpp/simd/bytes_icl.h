@@ -1,5 +1,6 @@
 // The operations of bytes_scalar.h with VBMI and VNNI: 64 bytes at a time.
 #pragma once
+#include "prefetch.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -194,6 +195,7 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
     for (int part = 0; part < kParts; ++part) y[part] = _mm512_loadu_si512(query + (i * kParts + part) * kBytes);
     for (int r = 0; r < kCodeTile; ++r) {
       const __m512i codes = _mm512_loadu_si512(rows[r] + i * kBytes);
+      prefetch_ahead(rows[r] + i * kBytes);
       for (int part = 0; part < kParts; ++part) {
         __m512i value = part ? _mm512_srli_epi16(codes, static_cast<unsigned>(BITS * part)) : codes;
         if (BITS < 8) value = _mm512_and_si512(value, low);
@@ -256,9 +258,36 @@ EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t 
 constexpr int kPlaneRows = 64;
 constexpr bool kLongTables = true;  // of 256 entries too
 
+// Where the 16 entries of subspace s lie: those of four bytes' lower halves beside each other, then of the upper ones.
+EMB_OP int64_t short_place(int64_t s) { return s / 8 * 128 + s % 2 * 64 + s % 8 / 2 * 16; }
+
+// 16 bytes of each row, `stride` bytes apart, transposed by fours: bytes 4j .. 4j + 3 of row r go to
+// planes + (j * kPlaneRows + r) * 4. A permute of bytes has room for the tables of four.
+EMB_OP void transpose_fours(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
+  const auto quarter = [](const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const int64_t four = 4 * stride, twelve = 12 * stride;
+  for (int group = 0; group < kPlaneRows; group += 16, planes += 64, codes += twelve) {
+    __m512i a[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {  // rows r, r + 4, r + 8, r + 12, so that the quarters are 4 x 4 transposes
+      a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(codes)), quarter(codes + four), 1);
+      a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(codes + 2 * four), 2), quarter(codes + twelve), 3);
+      codes += stride;
+      prefetch_ahead(ahead);
+      ahead += step;
+    }
+    const __m512i low = _mm512_unpacklo_epi32(a[0], a[1]), high = _mm512_unpackhi_epi32(a[0], a[1]);
+    const __m512i other_low = _mm512_unpacklo_epi32(a[2], a[3]), other_high = _mm512_unpackhi_epi32(a[2], a[3]);
+    _mm512_storeu_si512(planes, _mm512_unpacklo_epi64(low, other_low));
+    _mm512_storeu_si512(planes + 4 * kPlaneRows, _mm512_unpackhi_epi64(low, other_low));
+    _mm512_storeu_si512(planes + 8 * kPlaneRows, _mm512_unpacklo_epi64(high, other_high));
+    _mm512_storeu_si512(planes + 12 * kPlaneRows, _mm512_unpackhi_epi64(high, other_high));
+  }
+}
+
 // 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r, r + 16, r + 32 and r + 48, so that its quarters are 16 x 16 transposes.
-EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes) {
+EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
   const auto quarter = [](const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
   const uint8_t *second = codes + 16 * stride, *third = second + 16 * stride, *fourth = third + 16 * stride;
   __m512i a[16], b[16];
@@ -267,6 +296,7 @@ EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* plane
     const int64_t at = r * stride;
     a[r] = _mm512_inserti32x4(_mm512_castsi128_si512(quarter(codes + at)), quarter(second + at), 1);
     a[r] = _mm512_inserti32x4(_mm512_inserti32x4(a[r], quarter(third + at), 2), quarter(fourth + at), 3);
+    prefetch_ahead(ahead + r * step);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < 8; ++r) {  // each stage doubles the run of rows that lie together
@@ -290,10 +320,9 @@ EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* plane
   }
 }
 
-// By the low four bits of each byte: the next two choose among copies of the table, the last are not looked at.
-EMB_OP __m512i short_entries(const uint8_t* table, __m512i codes) {
-  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  return _mm512_permutexvar_epi8(codes, _mm512_broadcast_i32x4(entries));
+// The lower 16 bits of each 32.
+EMB_OP __m512i lower_words(__m512i a, __m512i b) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(a)), _mm512_cvtepi32_epi16(b), 1);
 }
 EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), codes, _mm512_loadu_si512(table + 64));
@@ -302,12 +331,59 @@ EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high);
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`: (Q,
-// kPlaneRows), even rows before odd ones. Their tables lie `size` bytes apart. Entries are at most 127, so that two fit
-// a byte.
-template <int BITS, int Q>
-EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
-                          const uint16_t* least, uint64_t* rows) {
+template <int BITS>
+EMB_OP void transpose_codes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
+  if (BITS == 4)
+    transpose_fours(codes, stride, planes, ahead, step);
+  else
+    transpose_bytes(codes, stride, planes, ahead, step);
+}
+
+// Of codes of 4 bits, a permute looks up 64 entries and a product with ones adds them by fours. Not inlined: the compiler
+// then keeps the sums in registers.
+template <int Q>
+__attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                                const uint16_t* least, uint64_t* rows) {
+  const __m512i nibble = _mm512_set1_epi8(15), which = _mm512_set1_epi32(0x30201000), ones = _mm512_set1_epi8(1);
+  __m512i sum[Q][4];
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) sum[q][g] = _mm512_setzero_si512();
+  for (int64_t b = 0; b < bytes; b += 4, planes += 4 * kPlaneRows, table += 128) {
+    __m512i low[4], high[4];
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      const __m512i codes = _mm512_loadu_si512(planes + 64 * g);
+      low[g] = _mm512_or_si512(_mm512_and_si512(codes, nibble), which);
+      high[g] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble), which);
+    }
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) {
+      const __m512i first = _mm512_loadu_si512(table + q * size), second = _mm512_loadu_si512(table + q * size + 64);
+#pragma GCC unroll 4
+      for (int g = 0; g < 4; ++g) {
+        add_dot4(sum[q][g], _mm512_permutexvar_epi8(low[g], first), ones);
+        add_dot4(sum[q][g], _mm512_permutexvar_epi8(high[g], second), ones);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q) {
+    rows[q] = 0;
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g) {
+      const uint16_t* limit = least + q * kPlaneRows + 16 * g;
+      const __m512i wanted = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit)));
+      rows[q] |= static_cast<uint64_t>(_mm512_cmpge_epi32_mask(sum[q][g], wanted)) << (16 * g);
+    }
+  }
+}
+
+// ... of 8 bits, four permutes look up a table. Entries are at most 127, so that two fit a byte.
+template <int Q>
+EMB_OP void rows_reaching_long(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                               const uint16_t* least, uint64_t* rows) {
   __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
   for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
   const auto add_bytes = [&](int q, __m512i entries) {
@@ -315,28 +391,33 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* t
     odd[q] = _mm512_add_epi16(odd[q], _mm512_srli_epi16(entries, 8));
   };
   int64_t b = 0;
-  if (BITS == 4) {
-    for (; b < bytes; ++b, planes += kPlaneRows, table += 32) {
-      const __m512i low = _mm512_loadu_si512(planes), high = _mm512_srli_epi16(low, 4);
-      for (int q = 0; q < Q; ++q)
-        add_bytes(q, _mm512_add_epi8(short_entries(table + q * size, low), short_entries(table + q * size + 16, high)));
-    }
-  } else {
-    for (; b + 2 <= bytes; b += 2, planes += 2 * kPlaneRows, table += 512)
-      for (int q = 0; q < Q; ++q)
-        add_bytes(q, _mm512_add_epi8(long_entries(table + q * size, _mm512_loadu_si512(planes)),
-                                     long_entries(table + q * size + 256, _mm512_loadu_si512(planes + kPlaneRows))));
-    for (int q = 0; q < Q && b < bytes; ++q) add_bytes(q, long_entries(table + q * size, _mm512_loadu_si512(planes)));
-  }
+  for (; b + 2 <= bytes; b += 2, planes += 2 * kPlaneRows, table += 512)
+    for (int q = 0; q < Q; ++q)
+      add_bytes(q, _mm512_add_epi8(long_entries(table + q * size, _mm512_loadu_si512(planes)),
+                                   long_entries(table + q * size + 256, _mm512_loadu_si512(planes + kPlaneRows))));
+  for (int q = 0; q < Q && b < bytes; ++q) add_bytes(q, long_entries(table + q * size, _mm512_loadu_si512(planes)));
   for (int q = 0; q < Q; ++q) {
-    const uint16_t* limit = least + q * kPlaneRows;
+    const __m512i limit = _mm512_loadu_si512(least + q * kPlaneRows);
+    const __m512i more = _mm512_loadu_si512(least + q * kPlaneRows + 32);
     const __m512i even = _mm512_sub_epi16(both[q], _mm512_slli_epi16(odd[q], 8));
-    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, _mm512_loadu_si512(limit));
-    const __mmask32 of_odd = _mm512_cmpge_epu16_mask(odd[q], _mm512_loadu_si512(limit + kPlaneRows / 2));
+    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, lower_words(limit, more));
+    const __mmask32 of_odd =
+        _mm512_cmpge_epu16_mask(odd[q], lower_words(_mm512_srli_epi32(limit, 16), _mm512_srli_epi32(more, 16)));
     const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
                                           _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
     rows[q] = _mm512_movepi8_mask(marks);
   }
+}
+
+// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`, (Q,
+// kPlaneRows). Their tables lie `size` bytes apart.
+template <int BITS, int Q>
+EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                          const uint16_t* least, uint64_t* rows) {
+  if (BITS == 4)
+    rows_reaching_short<Q>(planes, bytes, table, size, least, rows);
+  else
+    rows_reaching_long<Q>(planes, bytes, table, size, least, rows);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The operations of bytes_scalar.h in NEON: 16 bytes at a time.
 #pragma once
+#include "prefetch.h"
 
 namespace embcodec {
 namespace EMB_ISA {

@@ -1,6 +1,7 @@
 // Operations on bytes, of which a level takes as many at a time as it likes: windows of a trellis code's bit string,
 // their levels, and integer scalar products. They are exact, so that every level gives the same results.
 #pragma once
+#include "prefetch.h"
 
 namespace embcodec {
 namespace EMB_ISA {
