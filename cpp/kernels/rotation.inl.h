@@ -3,6 +3,7 @@
 #pragma once
 #include "../row/rotation.h"
 #include "rows.inl.h"
+#include "streaming.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -153,19 +154,20 @@ inline void rotate_row(const RotatedRow& row, float* y) {
     rotate_paley<M>(row, y);
 }
 
-int64_t hadamard_rotate(const Rows& x, const Rotation& p, float* out, Range r, float* scratch) {
+int64_t hadamard_rotate(const Rows& x, const Rotation& p, RowsOut out, Range r, float* scratch) {
   float* y = scratch + row_scratch(x.d);
   const int m = paley_order(p.size);
-  for (int64_t i = r.begin; i < r.end; ++i) {
+  int64_t bad = kAllFinite;
+  put_rows(out, p.size, r, [&](int64_t i, float* to) {
     prefetch_ahead(x, i);
-    const RotatedRow row = {row_values(x, i, scratch), x.d, p, out + i * p.size};
+    const RotatedRow row = {row_values(x, i, scratch), x.d, p, to};
     if (m == 1) rotate_row<1>(row, y);
     if (m == 12) rotate_row<12>(row, y);
     if (m == 20) rotate_row<20>(row, y);
     // Every result is a sum over the whole row: a NaN or an infinity in it is in all of them.
-    if (!(row.out[0] - row.out[0] == 0.0f) && !row_is_finite(row.x, x.d)) return i;
-  }
-  return kAllFinite;
+    if (bad == kAllFinite && !(to[0] - to[0] == 0.0f) && !row_is_finite(row.x, x.d)) bad = i;
+  });
+  return bad;
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, Range r, float
 
 void sq_decode(const Codes& codes, const SqParams& p, RowsOut out, Range r, float*) {
   EMB_FOR_BITS(p.bits, put_rows(out, p.d, r, [&](int64_t i, float* to) {
+                 prefetch_ahead(codes.data + i * codes.stride, (p.d * BITS + 7) / 8);
                  sq_decode_row<BITS>(codes.data + i * codes.stride, p, to, false);
                }))
 }

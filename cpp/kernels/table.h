@@ -153,7 +153,7 @@ struct Kernels {
   void (*bits_topk)(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries,
                     float* scratch);
 
-  int64_t (*hadamard_rotate)(const Rows& x, const Rotation& p, float* out, Range r, float* scratch);
+  int64_t (*hadamard_rotate)(const Rows& x, const Rotation& p, RowsOut out, Range r, float* scratch);
 
   void (*codebook_pack)(const float* codebook, int64_t k, int64_t d, float* packed);
   int64_t (*vq_encode)(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch);
