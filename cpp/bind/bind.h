@@ -134,6 +134,7 @@ inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, con
   if (bad != kAllFinite) refuse_row(kernel, bad);
 }
 
+void register_arrays(py::module_& m);
 void register_scalar(py::module_& m);
 void register_levels(py::module_& m);
 void register_binary(py::module_& m);
