@@ -1,5 +1,6 @@
 // Looks at arguments for embcodec.kernels: whether they are what nearly every call brings. Python, which knows all that
-// a caller may bring and what to say of the rest, takes several times as long for the same look.
+// a caller may bring and what to say of the rest, takes several times as long for the same look. Functions of CPython's
+// own kind, for pybind11 takes longer to find its function than this one takes to look.
 #include <cstring>
 
 #include "bind.h"
@@ -7,14 +8,16 @@
 namespace embcodec {
 namespace {
 
+py::handle float32;  // the dtype
+
 constexpr py::ssize_t kLong = 1 << 16;  // values that are looked at without the GIL
 
 // A number in `shape` is that length, a name any length but 0.
-bool has_shape(const py::array& a, const py::tuple& shape) {
+bool has_shape(const py::array& a, PyObject* shape) {
   const py::ssize_t dims = a.ndim();
-  if (dims != static_cast<py::ssize_t>(shape.size())) return false;
+  if (dims != PyTuple_GET_SIZE(shape)) return false;
   for (py::ssize_t i = 0; i < dims; ++i) {
-    PyObject* const want = PyTuple_GET_ITEM(shape.ptr(), i);
+    PyObject* const want = PyTuple_GET_ITEM(shape, i);
     const py::ssize_t length = a.shape()[i];
     if (PyLong_Check(want)) {
       int overflow;
@@ -27,35 +30,30 @@ bool has_shape(const py::array& a, const py::tuple& shape) {
 }
 
 // No subclass, which may have a mind of its own.
-bool is_ndarray(py::handle a) { return Py_TYPE(a.ptr()) == py::detail::npy_api::get().PyArray_Type_; }
-
-bool is_array(py::handle value, py::handle dtype, const py::tuple& shape) {
-  if (!is_ndarray(value)) return false;
+bool is_array(PyObject* value, py::handle dtype, PyObject* shape) {
+  if (Py_TYPE(value) != py::detail::npy_api::get().PyArray_Type_) return false;
   const py::array a = py::reinterpret_borrow<py::array>(value);
   return a.dtype().is(dtype) && has_shape(a, shape);
 }
 
-// Sums that only an exponent of all ones carries into the sign; compilers vectorize a block of fixed size.
+// Sums that only an exponent of all ones carries into the sign.
 bool all_finite(const float* values, py::ssize_t size) {
-  constexpr int kBlock = 16;
-  uint32_t sums[kBlock] = {};
-  const auto add = [&](py::ssize_t first, int count) {
-    for (int i = 0; i < count; ++i) {
-      uint32_t bits;
-      std::memcpy(&bits, values + first + i, sizeof bits);
-      sums[i] |= (bits & 0x7fffffff) + 0x00800000;
-    }
+  constexpr int kBlock = 16;  // of fixed size, for compilers to vectorize
+  const auto sum = [values](py::ssize_t i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    return (bits & 0x7fffffff) + 0x00800000;
   };
-  py::ssize_t done = 0;
-  for (; done + kBlock <= size; done += kBlock) add(done, kBlock);
-  add(done, static_cast<int>(size - done));
-  uint32_t sum = 0;
-  for (uint32_t s : sums) sum |= s;
-  return sum >> 31 == 0;
+  uint32_t sums[kBlock] = {};
+  py::ssize_t i = 0;
+  for (; i + kBlock <= size; i += kBlock)
+    for (int j = 0; j < kBlock; ++j) sums[j] |= sum(i + j);
+  for (; i < size; ++i) sums[0] |= sum(i);
+  for (uint32_t s : sums) sums[0] |= s;
+  return sums[0] >> 31 == 0;
 }
 
-bool is_finite_array(py::handle value, const py::tuple& shape) {
-  static const py::handle float32 = py::dtype::of<float>().release();
+bool is_finite_array(PyObject* value, PyObject* shape) {
   if (!is_array(value, float32, shape)) return false;
   const py::array a = py::reinterpret_borrow<py::array>(value);
   constexpr int kPlain = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -66,11 +64,36 @@ bool is_finite_array(py::handle value, const py::tuple& shape) {
   return all_finite(values, a.size());
 }
 
+// The last of `count` arguments has to be a shape.
+bool are_arguments(PyObject* const* args, Py_ssize_t given, Py_ssize_t count) {
+  if (given == count && PyTuple_Check(args[count - 1])) return true;
+  PyErr_Format(PyExc_TypeError, "%zd arguments wanted, the last a tuple", count);
+  return false;
+}
+
+PyObject* call_is_array(PyObject*, PyObject* const* args, Py_ssize_t given) {
+  return are_arguments(args, given, 3) ? PyBool_FromLong(is_array(args[0], args[1], args[2])) : nullptr;
+}
+
+PyObject* call_is_finite_array(PyObject*, PyObject* const* args, Py_ssize_t given) {
+  return are_arguments(args, given, 2) ? PyBool_FromLong(is_finite_array(args[0], args[1])) : nullptr;
+}
+
+PyCFunction as_function(PyObject* (*f)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+PyMethodDef functions[] = {
+    {"is_array", as_function(call_is_array), METH_FASTCALL, nullptr},
+    {"is_finite_array", as_function(call_is_finite_array), METH_FASTCALL, nullptr},
+    {},
+};
+
 }  // namespace
 
 void register_arrays(py::module_& m) {
-  m.def("is_array", &is_array);
-  m.def("is_finite_array", &is_finite_array);
+  float32 = py::dtype::of<float>().release();  // at import, for it may raise
+  if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw py::error_already_set();
 }
 
 }  // namespace embcodec
