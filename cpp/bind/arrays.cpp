@@ -38,19 +38,13 @@ bool is_array(PyObject* value, py::handle dtype, PyObject* shape) {
 
 // Sums that only an exponent of all ones carries into the sign.
 bool all_finite(const float* values, py::ssize_t size) {
-  constexpr int kBlock = 16;  // of fixed size, for compilers to vectorize
-  const auto sum = [values](py::ssize_t i) {
+  uint32_t sums = 0;
+  for (py::ssize_t i = 0; i < size; ++i) {
     uint32_t bits;
     std::memcpy(&bits, values + i, sizeof bits);
-    return (bits & 0x7fffffff) + 0x00800000;
-  };
-  uint32_t sums[kBlock] = {};
-  py::ssize_t i = 0;
-  for (; i + kBlock <= size; i += kBlock)
-    for (int j = 0; j < kBlock; ++j) sums[j] |= sum(i + j);
-  for (; i < size; ++i) sums[0] |= sum(i);
-  for (uint32_t s : sums) sums[0] |= s;
-  return sums[0] >> 31 == 0;
+    sums |= (bits & 0x7fffffff) + 0x00800000;
+  }
+  return sums >> 31 == 0;
 }
 
 bool is_finite_array(PyObject* value, PyObject* shape) {

@@ -190,14 +190,13 @@ def search(
     kernel: str, like: Array, nq: int, k: Any, metric: str, mask: Any, out: Any
 ) -> tuple[int, Bools | None, tuple[Any, ...]]:
     """What all scans share, over the rows of `like`: k, the mask, and the outputs scores and ids (nq, k)."""
-    n = like.shape[0]
+    n = len(like)
     k = count(kernel, "k", k, n, "the rows")
     one_of(kernel, "metric", metric, _METRICS)
     if mask is not None:
         mask = beside(contiguous(typed(kernel, "mask", mask, BOOL, n)), like)
-    if out is None:
-        empty = library_of(like).empty
-        return k, mask, (empty(like, (nq, k), FLOAT32), empty(like, (nq, k), INT64))
+    if out is None and like.__class__ is np.ndarray:  # allocation is a good part of a short call
+        return k, mask, (np.empty((nq, k), FLOAT32), np.empty((nq, k), INT64))
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
