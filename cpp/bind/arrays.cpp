@@ -22,7 +22,7 @@ bool has_shape(const py::array& a, PyObject* shape) {
     if (PyLong_Check(want)) {
       int overflow;
       if (PyLong_AsLongLongAndOverflow(want, &overflow) != length) return false;
-    } else if (length == 0) {
+    } else if (!PyUnicode_Check(want) || length == 0) {
       return false;
     }
   }

@@ -249,7 +249,7 @@ def _shape(kernel: str, name: str, a: Array, shape: Shape) -> None:
 
 
 def _fits(want: int | str, length: int) -> bool:
-    return want == length or (want.__class__ is not int and (length > 0 or want in _MAY_BE_EMPTY))
+    return want == length or (want.__class__ is str and (length > 0 or want in _MAY_BE_EMPTY))
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:
