@@ -10,7 +10,7 @@ namespace {
 
 py::handle float32;  // the dtype
 
-constexpr py::ssize_t kLong = 1 << 16;  // values that are looked at without the GIL
+constexpr py::ssize_t kLong = 1 << 16;  // values, from which on they are looked at without the GIL
 
 // A number in `shape` is that length, a name any length but 0.
 bool has_shape(const py::array& a, PyObject* shape) {
