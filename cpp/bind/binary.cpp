@@ -15,7 +15,7 @@ void bits_encode(const py::array& x, int dtype, const F32& threshold, int order,
   });
 }
 
-void bits_decode(const py::array& codes, int64_t d, const F32& low, const F32& high, int order, F32 x, int threads,
+void bits_decode(const RowArray& codes, int64_t d, const F32& low, const F32& high, int order, F32 x, int threads,
                  int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
@@ -25,12 +25,12 @@ void bits_decode(const py::array& codes, int64_t d, const F32& low, const F32& h
               [&](Range r, float* scratch) { kernels.bits_decode(from, params, out, r, scratch); });
 }
 
-void hamming_topk(const py::array& codes, const U8& queries, int k, const Mask& mask, F32 scores, I64 ids, int threads,
+void hamming_topk(const RowArray& codes, const U8& queries, int k, const Mask& mask, F32 scores, I64 ids, int threads,
                   int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes), wanted = codes_of(queries);
   const int64_t bytes = codes.shape(1);
-  const uint8_t* allowed = mask ? mask->data() : nullptr;
+  const uint8_t* allowed = allowed_by(mask);
   float* scores_out = scores.mutable_data();
   int64_t* ids_out = ids.mutable_data();
   py::gil_scoped_release release;
@@ -43,8 +43,8 @@ void hamming_topk(const py::array& codes, const U8& queries, int k, const Mask& 
       scores_out, ids_out);
 }
 
-void bits_topk(const py::array& codes, const F32& queries, int k, const F32& low, const F32& high, int order,
-               int metric, const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
+void bits_topk(const RowArray& codes, const F32& queries, int k, const F32& low, const F32& high, int order, int metric,
+               const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const BitsParams params = {low.data(), high.data(), low.size(), is_msb(order)};

@@ -21,12 +21,24 @@ namespace embcodec {
 
 namespace py = pybind11;
 
-using F32 = py::array_t<float, py::array::c_style>;
-using U8 = py::array_t<uint8_t, py::array::c_style>;
-using I8 = py::array_t<int8_t, py::array::c_style>;
-using I32 = py::array_t<int32_t, py::array::c_style>;
-using I64 = py::array_t<int64_t, py::array::c_style>;
-using Mask = std::optional<U8>;
+// Takes an array of T in C order and nothing else, where array_t itself would convert, after it had made an empty
+// array.
+template <typename T>
+class Array : public py::array_t<T, py::array::c_style> {
+  using py::array_t<T, py::array::c_style>::array_t;
+};
+
+// Codes, indices or values: rows any distance apart, the items of one side by side, if need be in a copy.
+class RowArray : public py::array {
+  using py::array::array;
+};
+
+using F32 = Array<float>;
+using U8 = Array<uint8_t>;
+using I8 = Array<int8_t>;
+using I32 = Array<int32_t>;
+using I64 = Array<int64_t>;
+using Mask = std::optional<Array<bool>>;
 using MaybeF32 = std::optional<F32>;
 using MaybeArray = std::optional<py::array>;
 using MaybeI32 = std::optional<I32>;
@@ -38,6 +50,10 @@ inline Rows rows_of(const py::array& x, int dtype) {
 
 inline Codes codes_of(const py::array& codes) {
   return {static_cast<const uint8_t*>(codes.data()), codes.shape(0), codes.strides(0)};
+}
+
+inline const uint8_t* allowed_by(const Mask& mask) {
+  return mask ? reinterpret_cast<const uint8_t*>(mask->data()) : nullptr;
 }
 
 inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strides(0)}; }
@@ -113,7 +129,7 @@ inline int64_t topk_bad_row(const Kernels& kernels, int64_t n, const F32& querie
                             const std::function<int64_t(const Scan&, Range, Range, float*)>& scan) {
   const int64_t nq = queries.shape(0), d = queries.shape(1);
   const float* values = queries.data();
-  const uint8_t* allowed = mask ? mask->data() : nullptr;
+  const uint8_t* allowed = allowed_by(mask);
   float* scores_out = scores.mutable_data();
   int64_t* ids_out = ids.mutable_data();
   py::gil_scoped_release release;
@@ -134,6 +150,7 @@ inline void topk_rows(const char* kernel, const Kernels& kernels, int64_t n, con
   if (bad != kAllFinite) refuse_row(kernel, bad);
 }
 
+void register_arrays(py::module_& m);
 void register_scalar(py::module_& m);
 void register_levels(py::module_& m);
 void register_binary(py::module_& m);
@@ -144,3 +161,14 @@ void register_sparse(py::module_& m);
 void register_trellis(py::module_& m);
 
 }  // namespace embcodec
+
+template <>
+class pybind11::detail::type_caster<embcodec::RowArray> : public pyobject_caster<embcodec::RowArray> {
+ public:
+  bool load(handle src, bool convert) {
+    if (!pyobject_caster::load(src, convert)) return false;
+    const bool aligned = value.flags() & npy_api::NPY_ARRAY_ALIGNED_;
+    if (!aligned || value.strides(1) != value.itemsize()) value = value.attr("copy")();
+    return true;
+  }
+};

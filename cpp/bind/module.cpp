@@ -25,6 +25,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("get_num_threads", &get_num_threads);
   m.def("set_num_threads", &set_num_threads);
 
+  register_arrays(m);
   register_scalar(m);
   register_levels(m);
   register_binary(m);

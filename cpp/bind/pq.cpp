@@ -66,7 +66,7 @@ void pq_encode(const py::array& x, int dtype, const F32& codebooks, U8 codes, in
               [&](Range r, float* scratch) { return kernels.pq_encode(rows, pq, out, r, scratch); });
 }
 
-void pq_decode(const py::array& codes, const F32& codebooks, F32 x, int threads, int isa) {
+void pq_decode(const RowArray& codes, const F32& codebooks, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Pq pq = pq_of(codebooks);
@@ -87,7 +87,7 @@ void pq_tables(const F32& queries, const F32& codebooks, int metric, F32 tables,
                   });
 }
 
-void pq_topk(const py::array& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,
+void pq_topk(const RowArray& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,
              F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);

@@ -14,7 +14,7 @@ void sq_encode(const py::array& x, int dtype, const F32& lo, const F32& step, in
               [&](Range r, float* scratch) { return kernels.sq_encode(rows, params, out, r, scratch); });
 }
 
-void sq_decode(const py::array& codes, const F32& lo, const F32& step, int bits, F32 x, int threads, int isa) {
+void sq_decode(const RowArray& codes, const F32& lo, const F32& step, int bits, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const SqParams params = {lo.data(), step.data(), nullptr, lo.size(), bits};
@@ -23,7 +23,7 @@ void sq_decode(const py::array& codes, const F32& lo, const F32& step, int bits,
               [&](Range r, float* scratch) { kernels.sq_decode(from, params, out, r, scratch); });
 }
 
-void sq_topk(const py::array& codes, const F32& lo, const F32& step, const F32& queries, int k, int bits, int metric,
+void sq_topk(const RowArray& codes, const F32& lo, const F32& step, const F32& queries, int k, int bits, int metric,
              const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
@@ -46,7 +46,7 @@ void rowsq_encode(const py::array& x, int dtype, int bits, U8 codes, F32 scale, 
   });
 }
 
-void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, int64_t d, int bits, F32 x, int threads,
+void rowsq_decode(const RowArray& codes, const F32& scale, const F32& offset, int64_t d, int bits, F32 x, int threads,
                   int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
@@ -56,7 +56,7 @@ void rowsq_decode(const py::array& codes, const F32& scale, const F32& offset, i
               [&](Range r, float* scratch) { kernels.rowsq_decode(from, params, out, r, scratch); });
 }
 
-void rowsq_topk(const py::array& codes, const F32& scale, const F32& offset, const F32& queries, int k, int bits,
+void rowsq_topk(const RowArray& codes, const F32& scale, const F32& offset, const F32& queries, int k, int bits,
                 int metric, const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);

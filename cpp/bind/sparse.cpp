@@ -3,7 +3,7 @@
 namespace embcodec {
 namespace {
 
-Sparse sparse_of(const py::array& indices, const py::array& values) {
+Sparse sparse_of(const RowArray& indices, const RowArray& values) {
   return {static_cast<const char*>(indices.data()),
           static_cast<const char*>(values.data()),
           indices.shape(0),
@@ -26,7 +26,7 @@ void topk_encode(const py::array& x, int dtype, int64_t k, py::array indices, F3
               [&](Range r, float* scratch) { return kernels.topk_encode(rows, k, out, r, scratch); });
 }
 
-void topk_decode(const py::array& indices, const py::array& values, int64_t d, F32 x, int threads, int isa) {
+void topk_decode(const RowArray& indices, const RowArray& values, int64_t d, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);
   float* out = x.mutable_data();
@@ -35,7 +35,7 @@ void topk_decode(const py::array& indices, const py::array& values, int64_t d, F
   if (bad != kAllFinite) refuse_indices("topk_decode", d, bad);
 }
 
-void sparse_topk(const py::array& indices, const py::array& values, const F32& queries, int k, int metric,
+void sparse_topk(const RowArray& indices, const RowArray& values, const F32& queries, int k, int metric,
                  const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Sparse from = sparse_of(indices, values);

@@ -30,7 +30,7 @@ void trellis_encode(const py::array& x, int dtype, const I8& codebooks, const F3
               [&](Range r, float* scratch) { return kernels.trellis_encode(rows, trellis.p, out, r, scratch); });
 }
 
-void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates,
+void trellis_decode(const RowArray& codes, const I8& codebooks, const F32& step, const U8& rates,
                     const MaybeF32& factors, F32 x, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
@@ -40,7 +40,7 @@ void trellis_decode(const py::array& codes, const I8& codebooks, const F32& step
               [&](Range r, float* scratch) { kernels.trellis_decode(from, trellis.p, out, r, scratch); });
 }
 
-void trellis_topk(const py::array& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
+void trellis_topk(const RowArray& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
                   int k, int metric, const Mask& mask, const MaybeF32& factors, const MaybeF32& centroids,
                   const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);

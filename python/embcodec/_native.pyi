@@ -15,10 +15,10 @@ Arrays:
 
 * `x` (n, d): any strides, also zero and negative; elements aligned. `dtype` says what it holds: 0 float32,
   1 float16, 2 bfloat16 (passed as a uint16 view), 3 float64.
-* `codes` (n, code_size) uint8, `indices` and `values` (n, k): the items of a row are contiguous, rows may
-  be any stride apart, also negative.
-* everything else (parameters, `queries`, `mask`) is C-contiguous. `mask` is uint8 (n,), non-zero where the
-  row may be returned, or None.
+* `codes` (n, code_size) uint8, `indices` and `values` (n, k): any strides; copied where the items of a row
+  are not contiguous or not aligned.
+* everything else (parameters, `queries`, `mask`) is C-contiguous and of the very dtype, else a TypeError.
+  `mask` is bool (n,), True where the row may be returned, or None.
 
 `metric` is 0 ip, 1 l2, 2 cosine. `order` is 0 msb, 1 lsb. A score that is NaN (infinity minus infinity
 after an overflow) becomes -inf; a row of score -inf still comes before the filler (id -1, score -inf).
@@ -35,6 +35,7 @@ _U8 = NDArray[np.uint8]
 _I8 = NDArray[np.int8]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
+_Bools = NDArray[np.bool_]
 
 # levels, in ladder order: scalar, avx2, avx512, avx512_icl, neon, as far as compiled
 def levels() -> list[str]: ...
@@ -43,6 +44,11 @@ def default_level() -> str: ...
 def set_default_level(level: str, /) -> None: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int, /) -> None: ...
+
+# arguments, before they are checked: whether one is a numpy.ndarray, no subclass, of the very dtype and of a
+# shape in which an integer is that length and a name any but 0; C-contiguous, aligned, finite float32
+def is_array(value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...], /) -> bool: ...
+def is_finite_array(value: object, shape: tuple[int | str, ...], /) -> bool: ...
 
 # scalar: lo, step float32 (d,); code_size = ceil(d * bits / 8)
 def sq_encode(
@@ -59,7 +65,7 @@ def sq_topk(
     k: int,
     bits: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -90,7 +96,7 @@ def rowsq_topk(
     k: int,
     bits: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -106,7 +112,7 @@ def flat_topk(
     queries: _F32,
     k: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -127,7 +133,7 @@ def levels_topk(
     queries: _F32,
     k: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     factor: NDArray[Any] | None,
     centroids: _F32 | None,
     centroid: _I32 | None,
@@ -151,7 +157,7 @@ def hamming_topk(
     codes: _U8,
     queries: _U8,
     k: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -166,7 +172,7 @@ def bits_topk(
     high: _F32,
     order: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -232,7 +238,7 @@ def pq_topk(
     queries: _F32,
     k: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -252,7 +258,7 @@ def sparse_topk(
     queries: _F32,
     k: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,
@@ -293,7 +299,7 @@ def trellis_topk(
     queries: _F32,
     k: int,
     metric: int,
-    mask: _U8 | None,
+    mask: _Bools | None,
     factors: _F32 | None,
     centroids: _F32 | None,
     centroid: _I32 | None,

@@ -52,15 +52,13 @@ class NumPy:
 
     name = "NumPy"
     xp = np
+    contiguous = staticmethod(np.ascontiguousarray)
 
     def dtype(self, a: Array) -> np.dtype[Any]:
         return a.dtype  # type: ignore[no-any-return]
 
     def is_writeable(self, a: Array) -> bool:
         return bool(a.flags.c_contiguous and a.flags.writeable)
-
-    def contiguous(self, a: Array) -> Array:
-        return np.ascontiguousarray(a)
 
     def empty(self, like: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return np.empty(shape, dtype)

@@ -15,7 +15,6 @@ from embcodec._errors import BackendUnavailableError
 from embcodec.reference import REGISTRY
 
 Array = NDArray[Any]
-Converter = Callable[[Any], Any]
 
 DTYPES = {"f": 0, "e": 1, "d": 3}  # by dtype.char, which is much faster than dtype.name
 BFLOAT16 = 2
@@ -31,23 +30,7 @@ def _typed(x: Array) -> tuple[Array, int]:
     return (x.view(np.uint16) if code == BFLOAT16 else x), code
 
 
-def _rows(a: Array) -> Array:
-    """Rows may be any distance apart, the items of one must be side by side."""
-    return a if a.strides[1] == a.itemsize and a.flags.aligned else np.array(a, order="C")
-
-
-def _mask(mask: Array | None) -> Array | None:
-    return None if mask is None else mask.view(np.uint8)
-
-
-_CONVERTERS: dict[str, Converter] = {
-    "codes": _rows,
-    "indices": _rows,
-    "values": _rows,
-    "mask": _mask,
-    "metric": METRICS.__getitem__,
-    "order": ORDERS.__getitem__,
-}
+_NUMBERS = {"metric": METRICS, "order": ORDERS}
 
 
 def _hadamard_sq_encode(
@@ -74,15 +57,15 @@ _COMPOSED: dict[str, Callable[..., Any]] = {"hadamard_sq_encode": _hadamard_sq_e
 
 
 @cache
-def _plan(kernel: str) -> tuple[Callable[..., Any], bool, tuple[tuple[int, Converter], ...]]:
-    """The compiled function, whether x comes first, and which other arguments to convert.
+def _plan(kernel: str) -> tuple[Callable[..., Any], bool, tuple[tuple[int, dict[str, int]], ...]]:
+    """The compiled function, whether x comes first, and the numbers of which other arguments it takes.
 
     By the names of the public ones.
     """
     names = list(signature(REGISTRY[kernel].reference).parameters)
     assert "x" not in names[1:], f"{kernel}: x must come first"
-    converted = [(i, _CONVERTERS[name]) for i, name in enumerate(names) if name in _CONVERTERS]
-    return _COMPOSED.get(kernel) or getattr(_native, kernel), names[0] == "x", tuple(converted)
+    numbered = tuple([(i, _NUMBERS[name]) for i, name in enumerate(names) if name in _NUMBERS])
+    return _COMPOSED.get(kernel) or getattr(_native, kernel), names[0] == "x", numbered
 
 
 @cache
@@ -101,10 +84,10 @@ def run(
     isa: str | None,
 ) -> Any:
     """Call a kernel with its public arguments in order; what it returns besides the outputs."""
-    function, has_x, converted = _plan(kernel)
-    arguments = list(inputs)
-    for i, convert in converted:
-        arguments[i] = convert(arguments[i])
+    function, has_x, numbered = _plan(kernel)
+    arguments = [*inputs, *outputs, threads or 0, -1 if isa is None else level_index(isa)]
+    for i, numbers in numbered:
+        arguments[i] = numbers[arguments[i]]
     if has_x:
         arguments[:1] = _typed(arguments[0])
-    return function(*arguments, *outputs, threads or 0, -1 if isa is None else level_index(isa))
+    return function(*arguments)

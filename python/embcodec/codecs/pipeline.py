@@ -192,8 +192,9 @@ class Codec(Estimator):
             TypeError: codes are not uint8.
             ValueError: another shape, or bytes that are no code.
         """
-        checked = self._codes("decode", codes)
-        chain, x = self._beside(checked), empty(checked, (len(checked), self.d), _checks.FLOAT32)
+        d = self._fitted("decode")
+        checked = self._codes("Codec.decode", codes)
+        chain, x = self._beside(checked), empty(checked, (len(checked), d), _checks.FLOAT32)
         for rows in blocks(x, self._row_bytes):
             chain.decode(checked[rows], out=x[rows])
         return as_given(x, codes)  # type: ignore[no-any-return]
@@ -230,8 +231,9 @@ class Codec(Estimator):
             TypeError: a wrong dtype.
             ValueError: a wrong shape, metric or k, or a non-finite value in Q.
         """
-        checked = self._codes("search", codes)
-        queries = _checks.finite_rows("Codec.search", "Q", as_array(Q), checked, "n", self.d)
+        d = self._fitted("search")
+        checked = self._codes("Codec.search", codes)
+        queries = _checks.finite_rows("Codec.search", "Q", as_array(Q), checked, "n", d)
         k = _checks.count("Codec.search", "k", k, len(checked), "the codes")
         _checks.one_of("Codec.search", "metric", metric, METRICS)
         if mask is not None:
@@ -240,11 +242,9 @@ class Codec(Estimator):
         scores, ids = self._beside(checked).search(checked, queries, k, metric, mask, threads)
         return as_given(scores, codes), as_given(ids, codes)
 
-    def _codes(self, what: str, codes: npt.ArrayLike) -> U8:
-        self._fitted(what)
+    def _codes(self, where: str, codes: npt.ArrayLike) -> U8:
         array = as_array(codes)
-        _checks.typed(f"Codec.{what}", "codes", array, _checks.UINT8, "n", self._code_size)
-        return _checks.contiguous(array)
+        return _checks.contiguous(_checks.typed(where, "codes", array, _checks.UINT8, "n", self._code_size))
 
     @property
     def _row_bytes(self) -> int:

@@ -85,7 +85,7 @@ def bits_decode(
     low = _checks.per_dimension("bits_decode", "low", low, codes, d)
     high = _checks.per_dimension("bits_decode", "high", high, codes, d)
     _checks.one_of("bits_decode", "order", order, _ORDERS)
-    out = _checks.output("bits_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
+    out = _checks.output("bits_decode", out, codes, _checks.FLOAT32, len(codes), d)
     run("bits_decode", (codes, d, low, high, order), (out,), threads, isa, stream)
     return out
 
@@ -125,7 +125,7 @@ def hamming_topk(
     codes = _checks.typed("hamming_topk", "codes", codes, _checks.UINT8, "n", "code_size")
     queries = _checks.typed("hamming_topk", "queries", queries, _checks.UINT8, "nq", codes.shape[1])
     queries = _checks.beside(_checks.contiguous(queries), codes)
-    k, mask, out = _checks.search("hamming_topk", codes, queries.shape[0], k, "ip", mask, out)
+    k, mask, out = _checks.search("hamming_topk", codes, len(queries), k, "ip", mask, out)
     run("hamming_topk", (codes, queries, k, mask), out, threads, isa, stream)
     return out
 

@@ -84,6 +84,6 @@ def vq_encode(
     """
     x = _checks.floats("vq_encode", "x", x, "n", "d")
     codebook = _checks.parameter("vq_encode", "codebook", codebook, x, "k", x.shape[1])
-    out = _checks.output("vq_encode", out, x, _checks.INT32, x.shape[0])
+    out = _checks.output("vq_encode", out, x, _checks.INT32, len(x))
     run("vq_encode", (x, codebook), (out,), threads, isa, stream)
     return out

@@ -83,7 +83,7 @@ def levels_decode(
         BackendUnavailableError: isa cannot run here.
     """
     codes, levels, step = _parameters("levels_decode", codes, levels, step)
-    out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, codes.shape[0], len(step))
+    out = _checks.output("levels_decode", out, codes, _checks.FLOAT32, len(codes), len(step))
     run("levels_decode", (codes, levels, step), (out,), threads, isa, stream)
     return out
 
@@ -139,7 +139,7 @@ def levels_topk(
     """
     codes, levels, step = _parameters("levels_topk", codes, levels, step)
     queries = _checks.queries("levels_topk", queries, codes, len(step))
-    k, mask, out = _checks.search("levels_topk", codes, queries.shape[0], k, metric, mask, out)
+    k, mask, out = _checks.search("levels_topk", codes, len(queries), k, metric, mask, out)
     if factor is not None:
         factor = _checks.column("levels_topk", "factor", factor, codes, "float16")
     centroids, centroid = _checks.coarse("levels_topk", codes, len(step), centroids, centroid)

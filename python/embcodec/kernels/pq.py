@@ -93,7 +93,7 @@ def pq_encode(
     codebooks, bits = _codebooks("pq_encode", codebooks, x)
     m, _, dsub = codebooks.shape
     x = _checks.floats("pq_encode", "x", x, "n", m * dsub)
-    out = _checks.output("pq_encode", out, x, _checks.UINT8, x.shape[0], code_size(m, bits))
+    out = _checks.output("pq_encode", out, x, _checks.UINT8, len(x), code_size(m, bits))
     run("pq_encode", (x, codebooks), (out,), threads, isa, stream)
     return out
 
@@ -128,7 +128,7 @@ def pq_decode(
     codebooks, bits = _codebooks("pq_decode", codebooks, codes)
     m, _, dsub = codebooks.shape
     codes = _checks.typed("pq_decode", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
-    out = _checks.output("pq_decode", out, codes, _checks.FLOAT32, codes.shape[0], m * dsub)
+    out = _checks.output("pq_decode", out, codes, _checks.FLOAT32, len(codes), m * dsub)
     run("pq_decode", (codes, codebooks), (out,), threads, isa, stream)
     return out
 
@@ -166,7 +166,7 @@ def pq_tables(
     m, ksub, dsub = codebooks.shape
     queries = _checks.queries("pq_tables", queries, queries, m * dsub)
     _checks.one_of("pq_tables", "metric", metric, _METRICS)
-    out = _checks.output("pq_tables", out, queries, _checks.FLOAT32, queries.shape[0], m, ksub)
+    out = _checks.output("pq_tables", out, queries, _checks.FLOAT32, len(queries), m, ksub)
     run("pq_tables", (queries, codebooks, metric), (out,), threads, isa, stream)
     return out
 
@@ -210,7 +210,7 @@ def pq_topk(
     m, _, dsub = codebooks.shape
     codes = _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
-    k, mask, out = _checks.search("pq_topk", codes, queries.shape[0], k, metric, mask, out)
+    k, mask, out = _checks.search("pq_topk", codes, len(queries), k, metric, mask, out)
     run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa, stream)
     return out
 

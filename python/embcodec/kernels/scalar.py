@@ -86,10 +86,10 @@ def sq_decode(
     """
     _checks.one_of("sq_decode", "bits", bits, _BITS)
     lo = _checks.parameter("sq_decode", "lo", lo, codes, "d")
-    d = lo.shape[0]
+    d = len(lo)
     step = _checks.parameter("sq_decode", "step", step, codes, d)
     codes = _checks.typed("sq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
-    out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, codes.shape[0], d)
+    out = _checks.output("sq_decode", out, codes, _checks.FLOAT32, len(codes), d)
     run("sq_decode", (codes, lo, step, bits), (out,), threads, isa, stream)
     return out
 
@@ -138,11 +138,11 @@ def sq_topk(
     """
     _checks.one_of("sq_topk", "bits", bits, _BITS)
     lo = _checks.parameter("sq_topk", "lo", lo, codes, "d")
-    d = lo.shape[0]
+    d = len(lo)
     step = _checks.parameter("sq_topk", "step", step, codes, d)
     codes = _checks.typed("sq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
     queries = _checks.queries("sq_topk", queries, codes, d)
-    k, mask, out = _checks.search("sq_topk", codes, queries.shape[0], k, metric, mask, out)
+    k, mask, out = _checks.search("sq_topk", codes, len(queries), k, metric, mask, out)
     run("sq_topk", (codes, lo, step, queries, k, bits, metric, mask), out, threads, isa, stream)
     return out
 
@@ -223,7 +223,7 @@ def rowsq_decode(
     d = _checks.at_least("rowsq_decode", "d", d, 1)
     _checks.one_of("rowsq_decode", "bits", bits, _BITS)
     codes = _checks.typed("rowsq_decode", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
-    n = codes.shape[0]
+    n = len(codes)
     scale = _checks.parameter("rowsq_decode", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_decode", "offset", offset, codes, n)
     out = _checks.output("rowsq_decode", out, codes, _checks.FLOAT32, n, d)
@@ -276,7 +276,7 @@ def rowsq_topk(
     queries = _checks.queries("rowsq_topk", queries, codes, "d")
     nq, d = queries.shape
     codes = _checks.typed("rowsq_topk", "codes", codes, _checks.UINT8, "n", code_size(d, bits))
-    n = codes.shape[0]
+    n = len(codes)
     scale = _checks.parameter("rowsq_topk", "scale", scale, codes, n)
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)
     k, mask, out = _checks.search("rowsq_topk", codes, nq, k, metric, mask, out)
@@ -321,6 +321,6 @@ def flat_topk(
     """
     x = _checks.floats("flat_topk", "x", x, "n", "d")
     queries = _checks.queries("flat_topk", queries, x, x.shape[1])
-    k, mask, out = _checks.search("flat_topk", x, queries.shape[0], k, metric, mask, out)
+    k, mask, out = _checks.search("flat_topk", x, len(queries), k, metric, mask, out)
     run("flat_topk", (x, queries, k, metric, mask), out, threads, isa, stream)
     return out

@@ -85,7 +85,7 @@ def topk_decode(
     """
     d = _checks.at_least("topk_decode", "d", d, 1)
     indices, values = _entries("topk_decode", indices, values, d)
-    out = _checks.output("topk_decode", out, indices, _checks.FLOAT32, indices.shape[0], d)
+    out = _checks.output("topk_decode", out, indices, _checks.FLOAT32, len(indices), d)
     run("topk_decode", (indices, values, d), (out,), threads, isa, stream)
     return out
 

@@ -103,7 +103,7 @@ def trellis_decode(
     codebooks, step, rates = _plan(name, codebooks, step, rates, codes)
     factors = _factors(name, factors, codes)
     codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
-    out = _checks.output(name, out, codes, _checks.FLOAT32, codes.shape[0], len(step))
+    out = _checks.output(name, out, codes, _checks.FLOAT32, len(codes), len(step))
     run(name, (codes, codebooks, step, rates, factors), (out,), threads, isa, stream)
     return out
 
@@ -161,7 +161,7 @@ def trellis_topk(
     codes = _checks.typed(name, "codes", codes, _checks.UINT8, "n", code_size(rates) + (factors is not None))
     d = len(step)
     queries = _checks.queries(name, queries, codes, d)
-    k, mask, out = _checks.search(name, codes, queries.shape[0], k, metric, mask, out)
+    k, mask, out = _checks.search(name, codes, len(queries), k, metric, mask, out)
     centroids, centroid = _checks.coarse(name, codes, d, centroids, centroid)
     inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factors, centroids, centroid)
     run(name, inputs, out, threads, isa, stream)
