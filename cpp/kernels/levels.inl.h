@@ -92,13 +92,11 @@ EMB_OP void for_level_bits(int bits, Call call) {
 int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch) {
   int64_t bad = kAllFinite;
   for_level_bits(p.bits, [&](auto bits) {
-    for (int64_t i = r.begin; i < r.end && bad == kAllFinite; ++i) {
+    bad = put_code_rows(out, (p.d * bits() + 7) / 8, r, [&](int64_t i, uint8_t* to) {
       const float* row = load_row(x, i, scratch);
-      if (row)
-        levels_encode_row<bits()>(row, p, out.data + i * out.stride);
-      else
-        bad = i;
-    }
+      if (row) levels_encode_row<bits()>(row, p, to);
+      return row != nullptr;
+    });
   });
   return bad;
 }

@@ -12,11 +12,13 @@ struct Codes {
   const uint8_t* data;
   int64_t n, stride;
 };
+// `stream`: past the cache (kernels/streaming.inl.h); rows are then contiguous.
 struct CodesOut {
   uint8_t* data;
   int64_t stride;
+  bool stream = false;
 };
-// Decoded rows, contiguous; `stream`: past the cache (kernels/streaming.inl.h).
+// Decoded rows, contiguous.
 struct RowsOut {
   float* data;
   bool stream;
