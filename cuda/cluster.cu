@@ -1,6 +1,6 @@
 // Vector quantization, and the steps of k-means.
 #include "kmeans.h"
-#include "nearest.cuh"
+#include "tensor.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -77,7 +77,7 @@ __global__ void sum_all(const double* errors, int64_t n, double* sum) {
 }  // namespace
 
 int64_t vq_encode(const Rows& x, const float* codebook, int64_t k, int32_t* ids, const Call& call) {
-  return launch_assign<1>({x, codebook, 1, k, x.d, ids, {}}, call);
+  return launch_nearest({x, codebook, 1, k, x.d, ids, {}}, call);
 }
 
 void copy_rows(const Rows& x, const uint32_t* rows, const uint32_t* places, int64_t count, float* codebook,

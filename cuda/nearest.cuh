@@ -55,11 +55,12 @@ __device__ inline Best shuffled(const Best& b, unsigned mask, int width) {
           __shfl_xor_sync(mask, b.id, width)};
 }
 
-// By the 16 threads that share a row: codewords t, t + 16, ...
+// By the threads that share a row, of which number t has the codewords t, t + THREADS, ...
+template <int THREADS>
 __device__ inline int32_t nearest_by_double(const Assignment& a, int64_t s, int64_t row, unsigned mask) {
   double best = __builtin_inf();
   int32_t id = 0x7fffffff;
-  for (int64_t j = threadIdx.x % kSide; j < a.k; j += kSide) {
+  for (int64_t j = threadIdx.x % THREADS; j < a.k; j += THREADS) {
     const float* codeword = a.codebooks + (s * a.k + j) * a.d;
     double sum = 0.0;
     EMB_ROLLED for (int64_t i = 0; i < a.d; ++i) {
@@ -70,7 +71,7 @@ __device__ inline int32_t nearest_by_double(const Assignment& a, int64_t s, int6
     best = sum;
     id = static_cast<int32_t>(j);
   }
-  for (int width = kSide / 2; width > 0; width /= 2) {
+  for (int width = THREADS / 2; width > 0; width /= 2) {
     const double other = __shfl_xor_sync(mask, best, width);
     const int32_t other_id = __shfl_xor_sync(mask, id, width);
     if (other > best || (other == best && other_id > id)) continue;
@@ -142,11 +143,19 @@ __device__ inline void nearest(const Assignment& a, int64_t s, int64_t first_row
     for (int width = kSide / 2; width > 0; width /= 2) best[r].merge(shuffled(best[r], mask, width));
     const int64_t row = first_row + ty + kSide * r;
     ids[r] = best[r].id;
-    if (row < a.x.n && !best[r].certain(a.d)) ids[r] = nearest_by_double(a, s, row, mask);
+    if (row < a.x.n && !best[r].certain(a.d)) ids[r] = nearest_by_double<kSide>(a, s, row, mask);
   }
 }
 
-// One unit of the output is an id, a byte of one code, or a byte of PER_UNIT = 2.
+// One unit of the output is an id, a byte of one code, or of two.
+__device__ inline void store_unit(const Assignment& a, int64_t row, int64_t unit, int32_t value) {
+  if (row >= a.x.n) return;
+  if (a.ids)
+    a.ids[row] = value;
+  else
+    a.codes.data[row * a.codes.stride + unit] = static_cast<uint8_t>(value);
+}
+
 template <int PER_UNIT>
 __global__ void assign_rows(Assignment a, Call call) {
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTile, units = (a.m + PER_UNIT - 1) / PER_UNIT;
@@ -156,14 +165,7 @@ __global__ void assign_rows(Assignment a, Call call) {
     nearest(a, unit * PER_UNIT, first_row, call, ids);
     if (PER_UNIT == 2 && unit * 2 + 1 < a.m) nearest(a, unit * 2 + 1, first_row, call, high);
     if (tx != 0) continue;
-    EMB_UNROLL for (int r = 0; r < kMicro; ++r) {
-      const int64_t row = first_row + ty + kSide * r;
-      if (row >= a.x.n) continue;
-      if (a.ids)
-        a.ids[row] = ids[r];
-      else
-        a.codes.data[row * a.codes.stride + unit] = static_cast<uint8_t>(ids[r] | high[r] << 4);
-    }
+    EMB_UNROLL for (int r = 0; r < kMicro; ++r) store_unit(a, first_row + ty + kSide * r, unit, ids[r] | high[r] << 4);
   }
 }
 

@@ -1,5 +1,6 @@
 // The one header that knows whether kernels are compiled for a GPU or, for tests, for tests/cuda_on_cpu. Kernels say
-// EMB_LAUNCH, EMB_SHARED and EMB_DYN_SHARED, and include nothing of the host's.
+// EMB_LAUNCH, EMB_SHARED and EMB_DYN_SHARED, and include nothing of the host's. What is PTX on a GPU, mma_m16n8k16, is
+// C++ there.
 #pragma once
 #if defined(EMB_ON_CPU)
 #include "cuda_on_cpu.h"
@@ -19,6 +20,19 @@
 #define EMB_DYN_SHARED(T, name)                                   \
   extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(dynamic_shared)
+
+// sum (16 x 8) += a (16 x 16) b (16 x 8) by a whole warp, bfloat16 with float32 sums. With group = lane / 4 and
+// t = lane % 4 a lane has, low halves of registers first (PTX ISA, fragments of mma.m16n8k16):
+//   of a, 8 elements: number i is row group + 8 (i / 2 % 2), column 2 t + i % 2 + 8 (i / 4);
+//   of b, 4 elements: number i is row 2 t + i % 2 + 8 (i / 2), column group;
+//   of sum, 4 elements: number i is row group + 8 (i / 2), column 2 t + i % 2.
+__device__ inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 #endif
 
 namespace embcodec {

@@ -56,6 +56,9 @@ struct alignas(16) float4 {
 struct alignas(16) uint4 {
   uint32_t x, y, z, w;
 };
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
 
 inline uint32_t atomicAdd(uint32_t* p, uint32_t value) { return __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
 inline unsigned long long atomicMin(unsigned long long* p, unsigned long long value) {
@@ -67,6 +70,28 @@ inline unsigned long long atomicMin(unsigned long long* p, unsigned long long va
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
+
+// cuda/port.cuh has the layout.
+inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  const unsigned group = ::cuda_on_cpu::lane_number() / 4, t = ::cuda_on_cpu::lane_number() % 4;
+  const auto two = [](uint32_t low, uint32_t high) { return static_cast<uint64_t>(high) << 32 | low; };
+  const auto element = [](uint64_t four, unsigned i) {
+    const uint32_t bits = static_cast<uint32_t>(four >> 16 * i) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+  };
+  for (unsigned owner = 0; owner < 4; ++owner) {
+    // The owner has columns k = 2 owner, k + 1 of a in rows[0], of row `group` before row `group` + 8, and k + 8, k + 9
+    // in rows[1]; and of b rows k, k + 1, k + 8, k + 9 of a column.
+    const uint64_t rows[2] = {__shfl_sync(0xffffffffu, two(a[0], a[1]), 4 * group + owner),
+                              __shfl_sync(0xffffffffu, two(a[2], a[3]), 4 * group + owner)};
+    const uint64_t columns[2] = {__shfl_sync(0xffffffffu, two(b[0], b[1]), 4 * (2 * t) + owner),
+                                 __shfl_sync(0xffffffffu, two(b[0], b[1]), 4 * (2 * t + 1) + owner)};
+    for (unsigned i = 0; i < 4; ++i)
+      for (unsigned j = 0; j < 4; ++j) sum[i] += element(rows[j / 2], i / 2 * 2 + j % 2) * element(columns[i % 2], j);
+  }
+}
 
 // -- the runtime: one device, whose memory is the host's, and whose streams are always done
 

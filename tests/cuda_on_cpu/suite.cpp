@@ -162,6 +162,26 @@ void cluster_family(const Case& c) {
   run([&](const Call& call) { return cuda::vq_encode(c.rows(), book.get(), k, ids.get(), call); });
 }
 
+// Faults of arithmetic, such as a wrong register of a matrix, disturb no sanitizer.
+void expect_nearest(const Case& c, const Pq& p, const Exact<uint8_t>& codes) {
+  for (int64_t at = 0; at < c.n * p.m; ++at) {
+    const auto distance = [&](int64_t code) {
+      double sum = 0.0;
+      for (int64_t i = 0; i < p.dsub; ++i) {
+        const double t =
+            static_cast<double>(c.x[at * p.dsub + i]) - p.codebooks[(at % p.m * p.ksub + code) * p.dsub + i];
+        sum += t * t;
+      }
+      return sum;
+    };
+    for (int64_t code = 0; code < p.ksub; ++code)
+      if (distance(code) * (1 + 1e-5) < distance(codes[at])) {
+        std::printf("code %lld is not that of the nearest codeword\n", static_cast<long long>(at));
+        std::exit(1);
+      }
+  }
+}
+
 void pq_family(const Case& c) {
   const int64_t m = c.d % 3 ? 1 : 3;
   for (const int64_t ksub : {16, 256}) {
@@ -171,6 +191,7 @@ void pq_family(const Case& c) {
     const Codes from = {codes.get(), c.n, size};
     const Pq p = {books.get(), nullptr, m, ksub, c.d / m};
     run([&](const Call& call) { return cuda::pq_encode(c.rows(), p, {codes.get(), size}, call); });
+    if (ksub == 256) expect_nearest(c, p, codes);
     run([&](const Call& call) { return cuda::pq_decode(from, p, y.get(), call); });
     run([&](const Call& call) { return cuda::pq_tables(p, c.queries.get(), 5, Metric::l2, tables.get(), call); });
     c.search([&](const Search& s, const Call& call) { return cuda::pq_topk(from, p, s, call); });
@@ -244,6 +265,7 @@ int main(int count, char** names) {
       if (!wanted) continue;
       try {
         for (const auto& [n, d] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {9, 51}}) family(Case(n, d));
+        if (family == pq_family) family(Case(37, 8));  // by tensor cores, more rows than a warp's
       } catch (const std::exception& error) {
         std::printf("%s: %s\n", name, error.what());
         return 1;

@@ -64,6 +64,8 @@ def test_the_suite_is_clean(objects, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr[:4000]
 
 
+NOT_NEAREST = "is not that of the nearest codeword"
+
 # what is wrong: who must say so and how, the family of the suite, the file, its right and its wrong text
 FAULTS = {
     "a read past the end": ("address", "overflow", "pq", "pq.cu", "at >= nq * size", "at > nq * size"),
@@ -92,6 +94,26 @@ FAULTS = {
         *("thread", "data race", "trellis", "trellis.cu"),
         *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
     ),
+    "a matrix that is not complete": (
+        *("thread", "data race", "pq", "tensor.cuh"),
+        *("fragments);\n  __syncthreads();", "fragments);"),
+    ),
+    "rows of a matrix in other registers": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("[r % 2 + eight % 2 * 2]", "[r % 2 * 2 + eight % 2]"),
+    ),
+    "columns of a matrix in other registers": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("(eight % 2 ? place.y : place.x)", "(eight % 2 ? place.x : place.y)"),
+    ),
+    "columns of a matrix in other lanes": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("8 * e + 2 * t + k % 2", "8 * e + t + 4 * (k % 2)"),
+    ),
+    "products that belong to other codewords": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("2 * (lane % 4) + i % 2", "lane % 4 + 4 * (i % 2)"),
+    ),
 }
 
 
@@ -101,11 +123,15 @@ def test_a_fault_is_found(objects, tmp_path, fault):
     built_for, files = objects
     if built_for != sanitizer:
         pytest.skip(f"for the {sanitizer} sanitizer")
-    text = (CUDA / name).read_text()
-    assert text.count(right) >= 1
-    source = tmp_path / name
-    source.write_text(re.sub('#include "(../)?', rf'#include "{CUDA}/\1', text.replace(right, wrong, 1)))
-    mine = compile_object(source, sanitizer, tmp_path)
+    compiled = name if name.endswith(".cu") else f"{family}.cu"
+    for file in {name, compiled}:
+        text = (CUDA / file).read_text()
+        if file == name:
+            assert text.count(right) >= 1
+            text = text.replace(right, wrong, 1)
+        text = re.sub('#include "(../)?', rf'#include "{CUDA}/\1', text)
+        (tmp_path / file).write_text(text.replace(f"{CUDA}/{name}", name))
+    mine = compile_object(tmp_path / compiled, sanitizer, tmp_path)
     others = [file for file in files if file.name != mine.name]
     done = run(link([*others, mine], sanitizer, tmp_path / "suite"), family)
     assert done.returncode != 0
