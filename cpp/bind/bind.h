@@ -56,23 +56,7 @@ inline const uint8_t* allowed_by(const Mask& mask) {
   return mask ? reinterpret_cast<const uint8_t*>(mask->data()) : nullptr;
 }
 
-// Whether to write there past the cache: not if it would stay in it, nor to pages that nobody has written yet, which the
-// operating system zeroes in the cache.
-inline bool past_cache(const void* data, int64_t bytes) {
-  constexpr int64_t kLeast = 4 << 20;
-  if (bytes < kLeast) return false;
-  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t middle = (reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes / 2)) / page * page;
-  unsigned char resident = 0;
-  return mincore(reinterpret_cast<void*>(middle), 1, &resident) == 0 && (resident & 1);
-}
-
-inline RowsOut rows_out(F32& x) { return {x.mutable_data(), past_cache(x.data(), x.nbytes())}; }
-
-inline CodesOut codes_out(U8& codes) {
-  const bool contiguous = codes.strides(0) == codes.shape(1);
-  return {codes.mutable_data(), codes.strides(0), contiguous && past_cache(codes.data(), codes.nbytes())};
-}
+inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strides(0)}; }
 
 [[noreturn]] inline void refuse_row(const char* kernel, int64_t row) {
   throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
@@ -118,6 +102,19 @@ inline void encode_rows(const char* kernel, int64_t n, int threads, int64_t scra
                         const std::function<int64_t(Range, float*)>& encode) {
   const int64_t bad = first_bad_row(n, threads, scratch_floats, encode);
   if (bad != kAllFinite) refuse_row(kernel, bad);
+}
+
+// Where decoded rows go. Past the cache if they would not stay in it, but not to pages that nobody has written yet,
+// which the operating system zeroes in the cache.
+inline RowsOut rows_out(F32& x) {
+  constexpr py::ssize_t kStreamedBytes = 4 << 20;
+  float* data = x.mutable_data();
+  if (x.nbytes() < kStreamedBytes) return {data, false};
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t middle = reinterpret_cast<uintptr_t>(data + x.size() / 2) / page * page;
+  unsigned char resident = 0;
+  const bool known = mincore(reinterpret_cast<void*>(middle), 1, &resident) == 0;
+  return {data, known && (resident & 1)};
 }
 
 inline void decode_rows(int64_t n, int threads, int64_t scratch_floats,

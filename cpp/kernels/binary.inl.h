@@ -37,11 +37,15 @@ EMB_OP bool bits_encode_row(const float* x, const float* threshold, int64_t d, u
 }
 
 int64_t bits_encode(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch) {
-  return put_code_rows(out, (x.d + 7) / 8, r, [&](int64_t i, uint8_t* to) {
+  for (int64_t i = r.begin; i < r.end; ++i) {
     prefetch_ahead(x, i);
     const float* row = row_values(x, i, scratch);
-    return msb ? bits_encode_row<true>(row, threshold, x.d, to) : bits_encode_row<false>(row, threshold, x.d, to);
-  });
+    uint8_t* to = out.data + i * out.stride;
+    const bool finite =
+        msb ? bits_encode_row<true>(row, threshold, x.d, to) : bits_encode_row<false>(row, threshold, x.d, to);
+    if (!finite) return i;
+  }
+  return kAllFinite;
 }
 
 // `low` or `high` of `count` <= 16 dimensions, by their bits; 0 in the lanes beyond.

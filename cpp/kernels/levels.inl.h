@@ -92,11 +92,13 @@ EMB_OP void for_level_bits(int bits, Call call) {
 int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch) {
   int64_t bad = kAllFinite;
   for_level_bits(p.bits, [&](auto bits) {
-    bad = put_code_rows(out, (p.d * bits() + 7) / 8, r, [&](int64_t i, uint8_t* to) {
+    for (int64_t i = r.begin; i < r.end && bad == kAllFinite; ++i) {
       const float* row = load_row(x, i, scratch);
-      if (row) levels_encode_row<bits()>(row, p, to);
-      return row != nullptr;
-    });
+      if (row)
+        levels_encode_row<bits()>(row, p, out.data + i * out.stride);
+      else
+        bad = i;
+    }
   });
   return bad;
 }

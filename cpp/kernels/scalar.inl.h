@@ -75,14 +75,15 @@ EMB_OP void rowsq_decode_row(const uint8_t* codes, const RowSqParams& p, int64_t
   }
 
 int64_t sq_encode(const Rows& x, const SqParams& p, CodesOut out, Range r, float* scratch) {
-  return put_code_rows(out, (p.d * p.bits + 7) / 8, r, [&](int64_t i, uint8_t* to) {
+  for (int64_t i = r.begin; i < r.end; ++i) {
     const float* row = load_row(x, i, scratch);
-    if (!row) return false;
+    if (!row) return i;
+    uint8_t* to = out.data + i * out.stride;
     EMB_FOR_BITS(p.bits, encode_row<BITS>(
                              row, p.d, to, [&](int64_t j, int64_t count) { return lanes_of(p.lo + j, count); },
                              [&](int64_t j, int64_t count) { return lanes_of(p.inverse + j, count); }))
-    return true;
-  });
+  }
+  return kAllFinite;
 }
 
 void sq_decode(const Codes& codes, const SqParams& p, RowsOut out, Range r, float*) {
@@ -131,21 +132,22 @@ EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {
 
 int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float* offset, Range r, float* scratch) {
   const float top = static_cast<float>((1 << bits) - 1);
-  return put_code_rows(out, (x.d * bits + 7) / 8, r, [&](int64_t i, uint8_t* to) {
+  for (int64_t i = r.begin; i < r.end; ++i) {
     const float* row = load_row(x, i, scratch);
-    if (!row) return false;
+    if (!row) return i;
     float lo, hi;
     row_range(row, x.d, &lo, &hi);
     const float step = range_step(lo, hi, top);
     const f32x16 lo16 = splat(lo), inverse16 = splat(inverse_step(step));
     scale[i] = step;
     offset[i] = lo;
+    uint8_t* to = out.data + i * out.stride;
     // Lanes beyond d hold 0, whose code may be anything: put_codes writes `count` codes only.
     EMB_FOR_BITS(bits,
                  encode_row<BITS>(
                      row, x.d, to, [&](int64_t, int64_t) { return lo16; }, [&](int64_t, int64_t) { return inverse16; }))
-    return true;
-  });
+  }
+  return kAllFinite;
 }
 
 void rowsq_decode(const Codes& codes, const RowSqParams& p, RowsOut out, Range r, float*) {

@@ -12,13 +12,11 @@ struct Codes {
   const uint8_t* data;
   int64_t n, stride;
 };
-// `stream`: past the cache (kernels/streaming.inl.h); rows are then contiguous.
 struct CodesOut {
   uint8_t* data;
   int64_t stride;
-  bool stream = false;
 };
-// Decoded rows, contiguous.
+// Decoded rows, contiguous; `stream`: past the cache (kernels/streaming.inl.h).
 struct RowsOut {
   float* data;
   bool stream;

@@ -25,12 +25,13 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
     const Exact<uint8_t> codes(c.n * size);
     const Codes from = {codes.get(), c.n, size};
     const SqParams p = {lo.get(), step.get(), inverse.get(), c.d, bits};
-    add_encoded(out, "sq_encode", codes, size, [&](CodesOut to) { k.sq_encode(c.rows(), p, to, r, scratch.get()); });
+    k.sq_encode(c.rows(), p, {codes.get(), size}, r, scratch.get());
+    out.add("sq_encode", codes);
     add_decoded(out, "sq_decode", y, [&](RowsOut to) { k.sq_decode(from, p, to, r, scratch.get()); });
     add_scan(out, "sq_topk", k, c, room,
              [&](const Scan& s, Range rows, Range part, float* m) { k.sq_topk(from, p, s, rows, part, m); });
-    add_encoded(out, "rowsq_encode", codes, size,
-                [&](CodesOut to) { k.rowsq_encode(c.rows(), bits, to, scale.get(), offset.get(), r, scratch.get()); });
+    k.rowsq_encode(c.rows(), bits, {codes.get(), size}, scale.get(), offset.get(), r, scratch.get());
+    out.add("rowsq_encode", codes);
     out.add("rowsq_encode", scale);
     out.add("rowsq_encode", offset);
     const RowSqParams rp = {scale.get(), offset.get(), c.d, bits};
@@ -61,8 +62,8 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     const Exact<uint8_t> codes(c.n * size);
     const Codes from = {codes.get(), c.n, size};
     const LevelsParams p = {levels.get(), midpoints.get(), step.get(), inverse.get(), c.d, bits};
-    add_encoded(out, "levels_encode", codes, size,
-                [&](CodesOut to) { k.levels_encode(c.rows(), p, to, {0, c.n}, scratch.get()); });
+    k.levels_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
+    out.add("levels_encode", codes);
     add_decoded(out, "levels_decode", y, [&](RowsOut to) { k.levels_decode(from, p, to, {0, c.n}, scratch.get()); });
     for (const RowExtras& e :
          {RowExtras{{Column::f32, reinterpret_cast<const char*>(factor.get()), 4},
@@ -86,8 +87,8 @@ void binary_family(Results& out, const Kernels& k, Case c) {
     const Exact<float> y(c.n * c.d), scratch(row_scratch(c.d));
     const Codes from = {codes.get(), c.n, size};
     const BitsParams p = {low.get(), high.get(), c.d, msb};
-    add_encoded(out, "bits_encode", codes, size,
-                [&](CodesOut to) { k.bits_encode(c.rows(), threshold.get(), msb, to, {0, c.n}, scratch.get()); });
+    k.bits_encode(c.rows(), threshold.get(), msb, {codes.get(), size}, {0, c.n}, scratch.get());
+    out.add("bits_encode", codes);
     add_decoded(out, "bits_decode", y, [&](RowsOut to) { k.bits_decode(from, p, to, {0, c.n}, scratch.get()); });
     add_scan(
         out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
@@ -109,12 +110,10 @@ void rotation_family(Results& out, const Kernels& k, Case c) {
     const Exact<float> there(rotation_scratch(c.d, size)), back(rotation_scratch(size, size));
     const float scale = 1 / std::sqrt(static_cast<float>(size));
     const Rows rotated = {reinterpret_cast<const char*>(y.get()), c.n, size, 4 * size, 4, Dtype::f32};
-    add_decoded(out, "hadamard_rotate", y, [&](RowsOut to) {
-      k.hadamard_rotate(c.rows(), {signs.get(), size, scale, false}, to, {0, c.n}, there.get());
-    });
-    add_decoded(out, "hadamard_rotate", z, [&](RowsOut to) {
-      k.hadamard_rotate(rotated, {signs.get(), size, scale, true}, to, {0, c.n}, back.get());
-    });
+    k.hadamard_rotate(c.rows(), {signs.get(), size, scale, false}, {y.get(), false}, {0, c.n}, there.get());
+    k.hadamard_rotate(rotated, {signs.get(), size, scale, true}, {z.get(), false}, {0, c.n}, back.get());
+    out.add("hadamard_rotate", y);
+    out.add("hadamard_rotate", z);
   }
 }
 

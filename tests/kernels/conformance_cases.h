@@ -102,15 +102,7 @@ struct Case {
 
 using ScanPart = std::function<void(const Scan&, Range rows, Range queries, float* scratch)>;
 
-// Codes of `size` bytes a row and decoded rows, through the cache and past it.
-inline void add_encoded(Results& out, const char* kernel, const Exact<uint8_t>& codes, int64_t size,
-                        const std::function<void(CodesOut)>& encode) {
-  for (const bool stream : {false, true}) {
-    std::fill_n(codes.get(), codes.n, uint8_t{0xa5});
-    encode({codes.get(), size, stream});
-    out.add(kernel, codes);
-  }
-}
+// Decoded rows, through the cache and past it.
 inline void add_decoded(Results& out, const char* kernel, const Exact<float>& y,
                         const std::function<void(RowsOut)>& decode) {
   for (const bool stream : {false, true}) {
