@@ -110,10 +110,12 @@ void rotation_family(Results& out, const Kernels& k, Case c) {
     const Exact<float> there(rotation_scratch(c.d, size)), back(rotation_scratch(size, size));
     const float scale = 1 / std::sqrt(static_cast<float>(size));
     const Rows rotated = {reinterpret_cast<const char*>(y.get()), c.n, size, 4 * size, 4, Dtype::f32};
-    k.hadamard_rotate(c.rows(), {signs.get(), size, scale, false}, {y.get(), false}, {0, c.n}, there.get());
-    k.hadamard_rotate(rotated, {signs.get(), size, scale, true}, {z.get(), false}, {0, c.n}, back.get());
-    out.add("hadamard_rotate", y);
-    out.add("hadamard_rotate", z);
+    add_decoded(out, "hadamard_rotate", y, [&](RowsOut to) {
+      k.hadamard_rotate(c.rows(), {signs.get(), size, scale, false}, to, {0, c.n}, there.get());
+    });
+    add_decoded(out, "hadamard_rotate", z, [&](RowsOut to) {
+      k.hadamard_rotate(rotated, {signs.get(), size, scale, true}, to, {0, c.n}, back.get());
+    });
   }
 }
 

@@ -102,7 +102,7 @@ struct Case {
 
 using ScanPart = std::function<void(const Scan&, Range rows, Range queries, float* scratch)>;
 
-// Decoded rows, through the cache and past it.
+// Rows, through the cache and past it.
 inline void add_decoded(Results& out, const char* kernel, const Exact<float>& y,
                         const std::function<void(RowsOut)>& decode) {
   for (const bool stream : {false, true}) {
