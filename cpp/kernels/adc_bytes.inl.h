@@ -92,6 +92,7 @@ EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, 
       block.ids[block.count++] = row;
     }
     if (!block.count) return row;
+    for (int n = block.count; n < kPlaneRows; ++n) block.ids[n] = block.ids[0];
   }
   const int64_t ahead = kPlaneRows * block.stride / bytes;  // with each of 16 steps of a transpose
   for (int64_t b = 0; b < bytes; b += 16)

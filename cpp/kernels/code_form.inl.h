@@ -25,7 +25,7 @@ struct CodeForm {
 };
 
 // Fills d floats and gives the form of query x; sets factors and addends of `count` rows, with room for a multiple
-// of 16.
+// of 16 and ids that exist so far.
 using FormOf = Callable<CodeForm(const float* x, float* folded)>;
 using TermsOf = Callable<void(const int64_t* ids, int count, float* factor, float* addend)>;
 

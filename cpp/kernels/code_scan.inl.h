@@ -130,7 +130,7 @@ inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const
       __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
       block.rows[n] = copies + n * read;
     }
-    for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0];
+    for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0], block.ids[n] = block.ids[0];
   }
   for (int n = 0; n < block.count && coarse.count; ++n)
     block.base[n] = static_cast<int32_t>(coarse.of(block.ids[n]) * kManyQueries);

@@ -151,11 +151,11 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     return form;
   };
   const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
-    plain_terms(ids, count, factor, addend);
+    if (!e.factor.data || !e.shift.data) plain_terms(ids, count, factor, addend);
     if (e.factor.data) column_values(e.factor, ids, count, factor);
     if (!e.shift.data) return;
     column_values(e.shift, ids, count, addend);
-    for (int n = 0; n < count; ++n) addend[n] *= factor[n];
+    for (int n = 0; n < count; n += 16) store(addend + n, mul(load(addend + n), load(factor + n)));
   };
   for_level_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;

@@ -193,18 +193,35 @@ EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64
   for (int64_t j = 0; j < stride; j += 16) store(values + j, add(load(values + j), load(centroid + j)));
 }
 
-// A column's values for some rows; `out` has room for a multiple of 16.
+// 16 elements of a column, from lane to lane: through memory, 16 stores would have to end before one load.
+template <class T>
+EMB_OP void column_elements(const Column& column, const int64_t* rows, T* out) {
+  typedef T elements __attribute__((vector_size(16 * sizeof(T))));
+  const auto at = [&](int lane) {
+    T value;
+    __builtin_memcpy(&value, column.data + rows[lane] * column.stride, sizeof(T));
+    return value;
+  };
+  const elements all = {at(0), at(1), at(2),  at(3),  at(4),  at(5),  at(6),  at(7),
+                        at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)};
+  __builtin_memcpy(out, &all, sizeof all);
+}
+
+// A column's values for rows, whose number is rounded up to a multiple of 16; all must exist.
 EMB_OP void column_values(const Column& column, const int64_t* rows, int count, float* out) {
-  if (column.kind != Column::f16) {
-    for (int n = 0; n < count; ++n) out[n] = column.at(rows[n]);
-    return;
-  }
   for (int n = 0; n < count; n += 16) {
-    uint16_t halves[16] = {};
-    for (int lane = 0; lane < 16 && n + lane < count; ++lane)
-      __builtin_memcpy(halves + lane, column.data + rows[n + lane] * column.stride, 2);
-    const f32x16 value = load_f16(halves);
-    store(out + n, select(less(abs(value), splat(__builtin_inff())), value, splat(0.0f)));
+    if (column.kind == Column::i8) {
+      int8_t bytes[16];
+      column_elements(column, rows + n, bytes);
+      store(out + n, to_f32(load_i8(bytes)));
+    } else if (column.kind == Column::f16) {
+      uint16_t halves[16];
+      column_elements(column, rows + n, halves);
+      const f32x16 value = load_f16(halves);
+      store(out + n, select(less(abs(value), splat(__builtin_inff())), value, splat(0.0f)));
+    } else {
+      column_elements(column, rows + n, out + n);
+    }
   }
 }
 

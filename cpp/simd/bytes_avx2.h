@@ -166,13 +166,14 @@ constexpr bool kLongTables = false;  // of 256 entries
 
 // 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.
-EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
-  const auto half = [&](int r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + r * stride)); };
+inline void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
+  const auto half = [](const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const int64_t sixteen = 16 * stride;
   __m256i a[16], b[16];
 #pragma GCC unroll 16
-  for (int r = 0; r < 16; ++r) {
-    a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(r)), half(r + 16), 1);
-    prefetch_ahead(ahead + r * step);
+  for (int r = 0; r < 16; ++r, codes += stride, ahead += step) {
+    a[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(half(codes)), half(codes + sixteen), 1);
+    prefetch_ahead(ahead);
   }
 #pragma GCC unroll 16
   for (int stage = 0; stage < 4; ++stage) {  // each doubles the run of rows that lie together
@@ -202,9 +203,10 @@ EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
 
 // Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least those in `least`, (Q,
 // kPlaneRows). Their tables lie `size` bytes apart. Entries are at most 127, so that two fit a byte.
+// Not inlined: the compiler then keeps the sums in registers.
 template <int BITS, int Q>
-EMB_OP void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
-                          const uint16_t* least, uint64_t* rows) {
+__attribute__((noinline)) void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                                             const uint16_t* least, uint64_t* rows) {
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
   for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm256_setzero_si256();

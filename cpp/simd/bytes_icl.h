@@ -193,6 +193,7 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
   for (int64_t i = 0; i < loads; ++i) {
     __m512i y[kParts];
     for (int part = 0; part < kParts; ++part) y[part] = _mm512_loadu_si512(query + (i * kParts + part) * kBytes);
+#pragma GCC unroll 16
     for (int r = 0; r < kCodeTile; ++r) {
       const __m512i codes = _mm512_loadu_si512(rows[r] + i * kBytes);
       prefetch_ahead(rows[r] + i * kBytes);
@@ -339,11 +340,11 @@ EMB_OP void transpose_codes(const uint8_t* codes, int64_t stride, uint8_t* plane
     transpose_bytes(codes, stride, planes, ahead, step);
 }
 
-// Of codes of 4 bits, a permute looks up 64 entries and a product with ones adds them by fours. Not inlined: the compiler
-// then keeps the sums in registers.
+// Of codes of 4 bits, a permute looks up 64 entries and a product with ones adds them by fours. Not inlined: the
+// compiler then keeps the sums in registers.
 template <int Q>
-__attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
-                                const uint16_t* least, uint64_t* rows) {
+__attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_t bytes, const uint8_t* table,
+                                                   int64_t size, const uint16_t* least, uint64_t* rows) {
   const __m512i nibble = _mm512_set1_epi8(15), which = _mm512_set1_epi32(0x30201000), ones = _mm512_set1_epi8(1);
   __m512i sum[Q][4];
 #pragma GCC unroll 4
@@ -382,8 +383,8 @@ __attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_
 
 // ... of 8 bits, four permutes look up a table. Entries are at most 127, so that two fit a byte.
 template <int Q>
-EMB_OP void rows_reaching_long(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
-                               const uint16_t* least, uint64_t* rows) {
+__attribute__((noinline)) void rows_reaching_long(const uint8_t* planes, int64_t bytes, const uint8_t* table,
+                                                  int64_t size, const uint16_t* least, uint64_t* rows) {
   __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
   for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
   const auto add_bytes = [&](int q, __m512i entries) {

@@ -1,6 +1,6 @@
-// Asks for what a loop reads some rows later. The machine's own prefetcher stops at the end of a page of 4 KB and has few
-// reads under way: one core reads 19 MB from the last level of cache at 12 GB/s without these hints and at 28 with them,
-// 150 MB from memory at 11 and 14. A line at a time between other work: bursts of 96 lines lost a fifth of that.
+// Asks for what a loop reads some rows later. The machine's own prefetcher stops at the end of a page of 4 KB and has
+// few reads under way: one core reads 19 MB from the last level of cache at 12 GB/s without these hints and at 28 with
+// them, 150 MB from memory at 11 and 14. A line at a time between other work: bursts of 96 lines lost a fifth of that.
 #pragma once
 
 namespace embcodec {
