@@ -39,6 +39,24 @@ def test_from_vectors_to_answers(run, files: Path) -> None:
     assert [hit["name"] for hit in found if hit["rank"] == 0] == [f"http://{i}" for i in range(20)]
 
 
+def test_search_takes_a_first_pass_over_trellis_codes(run, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((600, 192), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    for name, spec in (("tcq", "TCQ2"), ("sq", "SQ8")):
+        codec, codes = tmp_path / f"{name}.safetensors", tmp_path / f"{name}-codes.safetensors"
+        assert run("fit", tmp_path / "x.npy", "--spec", spec, "-o", codec).status == 0
+        assert run("encode", tmp_path / "x.npy", "--codec", codec, "-o", codes).status == 0
+    search = ("search", tmp_path / "tcq-codes.safetensors", tmp_path / "x.npy")
+    codec = ("--codec", tmp_path / "tcq.safetensors", "-k", 5, "--json")
+    exact = json.loads(run(*search, *codec).out)["ids"]
+    assert json.loads(run(*search, *codec, "--k-factor", 100).out)["ids"] == exact
+    assert json.loads(run(*search, *codec, "--k-factor", 2).out)["ids"] != exact
+    refused = run("search", tmp_path / "sq-codes.safetensors", tmp_path / "x.npy", "--codec",
+                  tmp_path / "sq.safetensors", "--k-factor", 2)  # fmt: skip
+    assert refused.status == 2
+    assert "k_factor needs trellis codes" in refused.err
+
+
 def test_fit_takes_its_options(run, files: Path) -> None:
     out = files / "c.safetensors"
     done = run(

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from embcodec import Codec
-from embcodec.codecs.trellis import _DISTORTION, _gaussian_books, _quantized, allocate
+from embcodec import Codec, available_isa, get_isa, set_isa
+from embcodec.codecs.trellis import _DISTORTION, _first_rates, _gaussian_books, _quantized, allocate
 from embcodec.data import load_sample
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode
 
@@ -49,3 +49,74 @@ def test_recall_is_above_that_of_a_product_quantizer_of_as_many_bytes() -> None:
         return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
 
     assert recall("TCQ48B") > recall("PQ48x8") + 0.04
+
+
+def test_the_first_part_is_half_of_what_is_coded() -> None:
+    rates = np.repeat(np.uint8([8, 4, 2, 0]), [16, 112, 160, 96])
+    first = _first_rates(rates)
+    assert (first[:128] == rates[:128]).all()
+    assert not first[128:].any()
+    assert not _first_rates(np.repeat(np.uint8([2, 0]), [64, 64])).any()  # nothing would be left
+
+
+@pytest.mark.parametrize("spec", ["TCQ1", "RR,TCQ2", "IVF16,TCQ1"])
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_a_first_pass_loses_hardly_a_hit(spec: str, metric: str) -> None:
+    sample = load_sample()
+    base, queries = sample.base[:2048], sample.queries[:64]
+    codec = Codec(spec).fit(base)
+    codes = codec.encode(base)
+    scores, ids = codec.search(codes, queries, 10, metric)
+    codec.k_factor = 2
+    coarse, few = codec.search(codes, queries, 10, metric)
+    assert 0.5 < (few == ids).mean() < 1  # it is taken, and 20 rows are too few
+    assert (coarse <= scores).all()
+    codec.k_factor = 100
+    again, found = codec.search(codes, queries, 10, metric)
+    assert (found == ids).mean() > 0.999
+    assert (again[found == ids] == scores[found == ids]).all()
+
+
+def test_a_first_pass_gives_the_same_on_every_level_and_number_of_threads() -> None:
+    sample = load_sample()
+    base, queries = sample.base[:2048], sample.queries[:20]
+    codec = Codec("TCQ2").fit(base)
+    codec.k_factor = 3
+    codes = codec.encode(base)
+    mask = np.arange(len(base)) % 5 > 0
+    want = codec.search(codes, queries, 10, mask=mask, threads=1)
+    before = get_isa()
+    try:
+        for isa in available_isa():
+            set_isa(isa)
+            for threads in (1, 2):
+                got = codec.search(codes, queries, 10, mask=mask, threads=threads)
+                assert all((g == w).all() for g, w in zip(got, want))
+    finally:
+        set_isa(before)
+
+
+def test_fewer_rows_than_wanted_after_a_first_pass() -> None:
+    base = load_sample().base[:2048]
+    codec = Codec("TCQ2").fit(base)
+    codec.k_factor = 4
+    mask = np.arange(len(base)) < 3
+    scores, ids = codec.search(codec.encode(base), base[:2], 10, mask=mask)
+    assert (np.sort(ids, axis=1)[:, -3:] == [0, 1, 2]).all()
+    assert (ids[:, 3:] == -1).all()
+    assert (scores[:, 3:] == -np.inf).all()
+
+
+def test_k_factor_is_checked() -> None:
+    codec = Codec("TCQ2")
+    with pytest.raises(ValueError, match="k_factor must be at least 1"):
+        codec.k_factor = 0
+    with pytest.raises(TypeError, match="k_factor"):
+        codec.k_factor = 1.5  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="needs trellis codes, which IVF4,SQ8 does not have"):
+        Codec("IVF4,SQ8").k_factor = 7
+    codec.k_factor = 7
+    codec.fit(load_sample().base[:512])
+    assert codec.k_factor == 7
+    codec.k_factor = None
+    assert codec.k_factor is None

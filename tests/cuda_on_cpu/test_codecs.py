@@ -102,6 +102,20 @@ def test_a_codec_runs_where_its_arrays_are(spec, x):
         assert_same(g, w)
 
 
+@pytest.mark.usefixtures("_backend")
+@pytest.mark.parametrize("spec", ["TCQ2", "IVF4,TCQ2"])
+def test_a_first_pass_runs_there_too(spec):
+    x = np.random.default_rng(6).standard_normal((300, 192), np.float32)
+    codec = Codec(spec).fit(x)
+    codec.k_factor = 2
+    codes, mask = codec.encode(x), np.arange(300) % 3 > 0
+    for g, w in zip(
+        codec.search(emulated.device(codes), x[:5], 7, mask=emulated.device(mask)),
+        codec.search(codes, x[:5], 7, mask=mask),
+    ):
+        assert_same(g, w)
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_nothing_is_waited_for(spec, x):
     codec, on_device, queries = fitted(spec), emulated.device(x), emulated.device(x[:3])

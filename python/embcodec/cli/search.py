@@ -31,6 +31,15 @@ def search(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="OUT", help="A .parquet or .safetensors to write.")
     ] = None,
+    k_factor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Trellis codes: score N times k rows in full, which a pass over the first part of the codes "
+            "finds; 100 is safe. All rows if not given.",
+        ),
+    ] = None,
     column: options.Column = None,
     id_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="A column of CODES that names the rows found.")
@@ -44,6 +53,7 @@ def search(
     \b
     embcodec search codes.parquet queries.npy --codec codec.safetensors -k 10
     embcodec search codes.parquet queries.npy --codec codec.safetensors -o hits.parquet --id-column url
+    embcodec search codes.parquet queries.npy --codec tcq2.safetensors --k-factor 100
     """
     from embcodec.cli._output import print_json
     from embcodec.cli._progress import Meter
@@ -55,7 +65,15 @@ def search(
     q = load_vectors(queries, column, size)
     with Meter("search") as meter:
         answers = search_file(
-            codes, codec, q, k=k, metric=metric.value, id_column=id_column, memory=size, progress=meter
+            codes,
+            codec,
+            q,
+            k=k,
+            metric=metric.value,
+            k_factor=k_factor,
+            id_column=id_column,
+            memory=size,
+            progress=meter,
         )
     if out is not None:
         write_answers(answers, out)

@@ -145,7 +145,18 @@ class Coarse:
 
 
 class Coder(Stage):
-    """A vector to a code of `code_size` bytes."""
+    """A vector to a code of `code_size` bytes.
+
+    Attributes:
+        k_factor: see `Codec.k_factor`; of no account to coders whose codes have no first part.
+    """
+
+    k_factor: int | None = None
+
+    @property
+    def has_first_part(self) -> bool:
+        """Whether a code's first part alone stands for the row, coarsely."""
+        return False
 
     @abstractmethod
     def code_size(self, d: int) -> int:

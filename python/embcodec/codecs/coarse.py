@@ -49,6 +49,18 @@ class Residual(Coder):
         self.count, self.inner = coarse.count, inner
         self.id_size = 1 if self.count <= 256 else 2
 
+    @property
+    def has_first_part(self) -> bool:
+        return self.inner.has_first_part
+
+    @property
+    def k_factor(self) -> int | None:
+        return self.inner.k_factor
+
+    @k_factor.setter
+    def k_factor(self, value: int | None) -> None:
+        self.inner.k_factor = value
+
     def code_size(self, d: int) -> int:
         return self.id_size + self.inner.code_size(d)
 

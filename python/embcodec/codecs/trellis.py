@@ -15,7 +15,7 @@ from embcodec.reference.trellis import code_size as stream_size
 
 from .base import Coarse, Coder, Tensor
 from .linear import covariance
-from .rows import F32, F64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
+from .rows import F32, F64, I64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
 from .scan import Hits
 from .spec import register
 
@@ -24,6 +24,7 @@ _DISTORTION = {0: 1.0, 1: 0.54169, 2: 0.28834, 4: 0.0803, 6: 0.02275, 8: 0.00652
 _FIT_ROWS = 6144  # rows that refine the codebooks; more move the levels by less than int8 resolves
 _REFINEMENTS = 3
 _PRIOR = 32  # samples for which a level of the Gaussian book counts
+_SCAN_UNIT = 64  # components that a scan looks up at a time
 _TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 256, 10
 
 
@@ -54,6 +55,10 @@ class TCQ(Coder):
         self.bits = float(bits) if bits else 0.0
         if size is None and not 0.25 <= self.bits <= 6:
             raise ValueError(f"{text} must have 0.25 to 6 bits a dimension")
+
+    @property
+    def has_first_part(self) -> bool:
+        return True
 
     def code_size(self, d: int) -> int:
         size = self.size or -int(-d * self.bits // 8)
@@ -187,27 +192,83 @@ class TCQ(Coder):
         threads: int | None,
     ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
-        part, factors = self._part(codes)
         both = np.concatenate([queries, coarse.centroids + self.mean])  # to convert the components once
         turned = project(both, self.wide("components").T)
+        coarse = Coarse(turned[len(queries) :], coarse.ids)
+        queries = turned[: len(queries)]
+        first = _first_rates(self.rates)
+        kept = len(codes) if self.k_factor is None else k * self.k_factor
+        if kept >= len(codes) or not first.any():
+            return self._scan(codes, coarse, queries, k, metric, mask, threads)
+        part = codes[:, : stream_size(first)]
+        _, ids = trellis_topk(
+            part,
+            self.codebooks,
+            self.step,
+            first,
+            queries,
+            kept,
+            metric=metric,
+            mask=mask,
+            centroids=coarse.centroids,
+            centroid=coarse.ids,
+            threads=threads,
+        )
+        return self._rescored(codes, coarse, queries, np.sort(ids, axis=1), k, metric, threads)
+
+    def _scan(
+        self,
+        codes: U8,
+        coarse: Coarse,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits:
+        """The exact search, of queries and centroids as components."""
+        part, factors = self._part(codes)
         return trellis_topk(
             part,
             *self._books(),
-            turned[: len(queries)],
+            queries,
             k,
             metric=metric,
             mask=mask,
             factors=factors,
-            centroids=turned[len(queries) :],
+            centroids=coarse.centroids,
             centroid=coarse.ids,
             threads=threads,
         )
+
+    def _rescored(
+        self, codes: U8, coarse: Coarse, queries: F32, ids: I64, k: int, metric: str, threads: int | None
+    ) -> Hits:
+        """The best k for each query of the rows `ids` (nq, kept), ascending, -1 for none."""
+        hits = np.empty_like(ids[:, :k], dtype=np.float32), np.empty_like(ids[:, :k])
+        for i in range(len(queries)):
+            rows = np.maximum(ids[i], 0)
+            chosen = Coarse(coarse.centroids, None if coarse.ids is None else coarse.ids[rows])
+            query = queries[i : i + 1]
+            scores, at = self._scan(codes[rows], chosen, query, k, metric, ids[i] >= 0, threads)
+            hits[0][i], hits[1][i] = scores[0], np.where(at[0] >= 0, rows[at[0]], -1)
+        return hits
 
     def from_tensors(self, d: int, tensors: object) -> None:
         super().from_tensors(d, tensors)  # type: ignore[arg-type]
         _check_rates(self.rates, self.code_size(d) - int(self.factored[0]))
         if (np.diff(self.factors) < 0).any():
             raise ValueError("tensor factors must not fall")
+
+
+def _first_rates(rates: U8) -> U8:
+    """The rates of a code's first part: half of the components that are coded, in whole units of the scan.
+
+    Zeros if that leaves nothing for a second part.
+    """
+    coded = int(np.count_nonzero(rates))
+    count = max(round(coded / 2 / _SCAN_UNIT), 1) * _SCAN_UNIT
+    return np.where(np.arange(len(rates)) < (count if count < coded else 0), rates, 0).astype(np.uint8)
 
 
 def _check_rates(rates: U8, size: int) -> None:

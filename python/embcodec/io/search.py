@@ -49,6 +49,7 @@ def search_file(
     *,
     k: int = 10,
     metric: str = "ip",
+    k_factor: int | None = None,
     id_column: str | None = None,
     memory: int = 10**9,
     progress: Progress | None = None,
@@ -61,6 +62,7 @@ def search_file(
         queries: (nq, d).
         k: 1 <= k <= n.
         metric: "ip", "l2" (the score is minus the squared distance) or "cosine".
+        k_factor: see `Codec.k_factor`.
         id_column: a column of the codes' Parquet files that names the rows.
         memory: bytes that the process may take, all included.
         progress: is told how far the search is.
@@ -68,9 +70,10 @@ def search_file(
     Raises:
         FileNotFoundError: an input is missing.
         ValueError: the codes are another codec's or damaged, k is larger than n, there is no such column, the
-            queries do not fit, or the memory is too small.
+            queries do not fit, the codes have no first part for k_factor, or the memory is too small.
     """
     loaded = load(codec)
+    loaded.k_factor = k_factor
     sources = _open_codes(codes, loaded, id_column)
     rows = sum(source.rows for source in sources)
     if not 1 <= k <= rows:
