@@ -1,12 +1,9 @@
 // Product quantization: encode, decode, lookup tables, and the scan through them.
-#include "tensor.cuh"
-#include "topk.cuh"
+#include "adc.cuh"
 
 namespace embcodec {
 namespace cuda {
 namespace {
-
-__device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 
 struct PqSource {
   Codes codes;
@@ -109,24 +106,38 @@ int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, 
   return 0;
 }
 
-// Scratch: the tables of all queries, the norms' table, then what every search has.
+// Scratch: the tables of all queries, the norms' table, for tensor cores codewords and queries in bfloat16, then what
+// every search has.
 int64_t pq_topk(const Codes& codes, const Pq& p, const Search& search, const Call& call) {
   if (search.nq == 0) return 0;
-  const int64_t size = p.m * p.ksub, own = (4 * size * (search.nq + 1) + 255) / 256 * 256;
+  const int64_t size = p.m * p.ksub, eights = eights_of(p);
+  const bool many = search.nq >= kTensorQueries;
+  const int64_t floats = (4 * size * (search.nq + 1) + 255) / 256 * 256;
+  const int64_t own = floats + (many ? (16 * eights * (size + search.nq * p.m) + 255) / 256 * 256 : 0);
   Call rest = call;
   float* tables = reinterpret_cast<float*>(call.scratch);
-  float* norms = search.metric == Metric::cosine ? tables + search.nq * size : nullptr;
+  float* norms = tables + search.nq * size;
+  uint4* codewords = reinterpret_cast<uint4*>(call.scratch + floats);
+  uint4* queries = codewords + size * eights;
   if (call.scratch) {
     rest.scratch = call.scratch + own;
     launch_tables(p, search.queries, search.nq, search.metric, false, tables, call);
-    if (norms) launch_tables(p, nullptr, 1, Metric::ip, true, norms, call);
+    if (many || search.metric == Metric::cosine) launch_tables(p, nullptr, 1, Metric::ip, true, norms, call);
+    if (many) {
+      launch_round(p.codebooks, size, p.dsub, codewords, call);
+      launch_round(search.queries, search.nq * p.m, p.dsub, queries, call);
+    }
   }
+  const float* divisors = search.metric == Metric::cosine ? norms : nullptr;
   const int64_t needed = search_rows(codes.n, search, rest, [&](const Group& group) {
     const float* mine = tables + group.first * size;
     if (group.count < 4)
-      launch_adc<1>(codes, p, mine, norms, group, call);
+      launch_adc<1>(codes, p, mine, divisors, group, call);
+    else if (group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
+      launch_adc<8>(codes, p, mine, divisors, group, call);
     else
-      launch_adc<8>(codes, p, mine, norms, group, call);
+      launch_nominated(codes, p, {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)},
+                       mine, group, call);
   });
   return needed ? needed + own : 0;
 }
