@@ -1,7 +1,6 @@
-// The ADC scan for many queries. Tensor cores nominate: a tile of codes becomes rows of bfloat16, each subspace in
-// whole eights of columns, and is multiplied with a tile of queries. A product that its error cannot lift to the
-// query's floor ends there; the others name rows, whose scores the tables then give. So the results are those of tables
-// alone.
+// The ADC scan for many queries. Tensor cores nominate rows: a tile of codes, decoded to bfloat16 with each subspace in
+// whole eights of columns, is multiplied with a tile of queries. A row whose product the error cannot lift to the
+// query's floor is done with; tables score the others. So the results are those of tables alone.
 #pragma once
 #include "tensor.cuh"
 #include "topk.cuh"
@@ -11,13 +10,13 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kTensorQueries = 64;  // fewer are left to tables
-constexpr int kSquare = 128;            // rows, and queries, of a block
+constexpr int kBlockTile = 128;         // rows, and queries, of a block
 constexpr int kEights = 4;              // eights of columns at a time
-constexpr int kFills = kEights * kSquare / kBlock;
-constexpr int kWarpSquares = 4;  // of 16 rows of a warp, and of 8 queries
-constexpr int kWarpsAcross = kSquare / (8 * kWarpSquares);
+constexpr int kFills = kEights * kBlockTile / kBlock;
+constexpr int kWarpTiles = 4;  // of 16 rows of a warp, and of 8 queries
+constexpr int kWarpsAcross = kBlockTile / (8 * kWarpTiles);
 constexpr int kNominators = 8;  // blocks of a query that score its nominees
-static_assert(kSquare / (16 * kWarpSquares) * kWarpsAcross * 32 == kBlock, "");
+static_assert(kBlockTile / (16 * kWarpTiles) * kWarpsAcross * 32 == kBlock, "");
 
 __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
@@ -49,11 +48,11 @@ __device__ inline bool in_range(float square) { return square > 1e-20f && square
 // A product p of query and row nominates the row unless p + lift |x| < need + half, for lift and need of the query,
 // half of the row. NaN, where the error has no bound or the query no floor yet, nominates.
 //
-// Rounding to bfloat16 is off by 2^-8 of a component at most, so by Cauchy-Schwarz it moves a product by less than
-// (2^-7 + 2^-16) |q| |x|; kRounding adds a hundredth, which covers the arithmetic here. Summing C columns, each term
-// cut off at 2^-23 of the largest, loses below C 2^-22 |q| |x|, and the exact score, with sums of at most 9/8 C terms
-// in float32, half of that. `units`, C 2^-21, is more than all sums take, also as part of |q|^2 + |x|^2 in the score 2
-// q x - |q|^2 - |x|^2 of l2.
+// Rounding to bfloat16 changes a component by 2^-8 of it at most, and so, by Cauchy-Schwarz, a product by less than
+// (2^-7 + 2^-16) |q| |x|. kRounding is a hundredth more, for the arithmetic here. Summing C columns, each term cut off
+// at 2^-23 of the largest, loses less than C 2^-22 |q| |x|; the exact score, with at most 9/8 C sums in float32, half
+// of that. `units`, C 2^-21, is more than both, and covers what sums lose of |q|^2 + |x|^2, which l2 takes from twice
+// the product.
 constexpr float kRounding = 7.9e-3f;
 
 struct QueryBound {
@@ -69,20 +68,20 @@ __device__ inline QueryBound bound_of(const Group& group, int64_t query, float u
 }
 
 __global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Rounded rounded, Group group) {
-  EMB_SHARED(uint4, rows, [2][kSquare * kEights]);  // one to fill while the other is read
-  EMB_SHARED(uint4, queries, [2][kSquare * kEights]);
-  EMB_SHARED(float, length, [kSquare]);
-  EMB_SHARED(float, half, [kSquare]);
-  EMB_SHARED(QueryBound, bound, [kSquare]);
+  EMB_SHARED(uint4, rows, [2][kBlockTile * kEights]);  // one to fill while the other is read
+  EMB_SHARED(uint4, queries, [2][kBlockTile * kEights]);
+  EMB_SHARED(float, length, [kBlockTile]);
+  EMB_SHARED(float, half, [kBlockTile]);
+  EMB_SHARED(QueryBound, bound, [kBlockTile]);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int all = static_cast<int>(p.m) * rounded.eights;
-  const int warp_row = warp / kWarpsAcross * 16 * kWarpSquares, warp_query = warp % kWarpsAcross * 8 * kWarpSquares;
-  const int64_t first_row = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kSquare;
-  const int64_t first_query = static_cast<int64_t>(blockIdx.y) * kSquare;
+  const int warp_row = warp / kWarpsAcross * 16 * kWarpTiles, warp_query = warp % kWarpsAcross * 8 * kWarpTiles;
+  const int64_t first_row = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlockTile;
+  const int64_t first_query = static_cast<int64_t>(blockIdx.y) * kBlockTile;
   const float units = static_cast<float>(8 * all) * 4.76837158203125e-7f;
-  if (thread < kSquare) bound[thread] = bound_of(group, first_query + thread, units);
+  if (thread < kBlockTile) bound[thread] = bound_of(group, first_query + thread, units);
 
-  float sum[kWarpSquares][kWarpSquares][4] = {}, square[kFills] = {};
+  float sum[kWarpTiles][kWarpTiles][4] = {}, square[kFills] = {};
   EMB_ROLLED for (int first = 0; first < all; first += kEights) {
     const int buffer = first / kEights % 2, e = first + thread % kEights;
     const int s = e / rounded.eights, part = e % rounded.eights;
@@ -103,10 +102,10 @@ __global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Round
     __syncthreads();
     // A lane multiplies eight neighbours of 32 columns: their order is free where both matrices have the same.
     const uint4 *x = rows[buffer] + kEights * warp_row + lane, *q = queries[buffer] + kEights * warp_query + lane;
-    EMB_UNROLL for (int i = 0; i < kWarpSquares; ++i) {
+    EMB_UNROLL for (int i = 0; i < kWarpTiles; ++i) {
       const uint4 upper = x[64 * i], lower = x[64 * i + 32];
       const uint32_t a[2][4] = {{upper.x, lower.x, upper.y, lower.y}, {upper.z, lower.z, upper.w, lower.w}};
-      EMB_UNROLL for (int j = 0; j < kWarpSquares; ++j) {
+      EMB_UNROLL for (int j = 0; j < kWarpTiles; ++j) {
         const uint4 column = q[32 * j];
         const uint32_t b[2][2] = {{column.x, column.y}, {column.z, column.w}};
         EMB_UNROLL for (int k = 0; k < 2; ++k) mma_m16n8k16(sum[i][j], a[k], b[k]);
@@ -122,11 +121,11 @@ __global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Round
     half[row] = group.metric == Metric::l2 ? 0.5f * (1.0f - units) * total : 0.0f;
   }
   __syncthreads();
-  EMB_UNROLL for (int i = 0; i < kWarpSquares; ++i) {
+  EMB_UNROLL for (int i = 0; i < kWarpTiles; ++i) {
     const auto row_of = [&](int k) { return warp_row + 16 * i + lane / 4 + k / 2 % 2 * 8; };
     const auto query_of = [&](int k) { return warp_query + k / 4 * 8 + lane % 4 * 2 + k % 2; };
     uint32_t nominated = 0;
-    EMB_UNROLL for (int k = 0; k < 4 * kWarpSquares; ++k) {
+    EMB_UNROLL for (int k = 0; k < 4 * kWarpTiles; ++k) {
       const int row = row_of(k);
       const QueryBound b = bound[query_of(k)];
       const bool low = __builtin_fmaf(b.lift, length[row], sum[i][k / 4][k % 4]) < b.need + half[row];
@@ -168,8 +167,8 @@ void launch_round(const float* vectors, int64_t count, int64_t d, uint4* out, co
 void launch_nominated(const Codes& codes, const Pq& p, const Rounded& rounded, const float* tables, const Group& group,
                       const Call& call) {
   const int64_t rows = group.rows.end - group.rows.begin;
-  const dim3 squares(blocks_for(rows, kSquare), blocks_for(group.count, kSquare));
-  EMB_LAUNCH((nominate_rows), squares, kBlock, 0, call.stream, codes, p, rounded, group);
+  const dim3 tiles(blocks_for(rows, kBlockTile), blocks_for(group.count, kBlockTile));
+  EMB_LAUNCH((nominate_rows), tiles, kBlock, 0, call.stream, codes, p, rounded, group);
   check(cudaGetLastError());
   const dim3 nominees(kNominators, static_cast<unsigned>(group.count));
   EMB_LAUNCH((score_nominees), nominees, kBlock, 0, call.stream, codes, p, tables, rounded.norms, group);

@@ -62,11 +62,11 @@ def rounded_down(scale):
 
     Earlier rows are a shade worse, by a subspace that is not quite as long.
     """
-    ones = np.full((4, 16, 8), 1 + 0.98 / 256, np.float32)
-    ones[:, 1] *= np.float32(0.9985)
-    codes = np.zeros((FIRST + 200, 2), np.uint8)
+    ones = np.full((12, 16, 8), 1 + 0.98 / 256, np.float32)
+    ones[:, 1] *= np.float32(0.997)
+    codes = np.zeros((FIRST + 200, 6), np.uint8)
     codes[:FIRST, 0] = 1
-    return codes, ones * np.float32(scale), np.full((70, 32), 1 + 0.98 / 256, np.float32)
+    return codes, ones * np.float32(scale), np.full((70, 96), 1 + 0.98 / 256, np.float32)
 
 
 @pytest.mark.parametrize("metric", METRICS)
