@@ -16,7 +16,7 @@ constexpr int kFills = kEights * kBlockTile / kBlock;
 constexpr int kWarpTiles = 4;  // of 16 rows of a warp, and of 8 queries
 constexpr int kWarpsAcross = kBlockTile / (8 * kWarpTiles);
 constexpr int kNominators = 8;  // blocks of a query that score its nominees
-static_assert(kBlockTile / (16 * kWarpTiles) * kWarpsAcross * 32 == kBlock, "");
+static_assert(kBlockTile / (16 * kWarpTiles) * kWarpsAcross * 32 == kBlock && kEights == 4, "a lane has an eight");
 
 __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
