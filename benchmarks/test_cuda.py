@@ -3,13 +3,15 @@
     pytest benchmarks/test_cuda.py --benchmark-enable --rows 1000000 --dims 768
 
 Times are taken by events on the stream, over inputs that take turns, so that none is in the cache from
-the last run. extra_info has the bytes touched and their rate as a share of the device's own copy
-bandwidth. Needs CuPy and a device; skips without.
+the last run. extra_info has the bytes touched, their rate as a share of the device's own copy bandwidth,
+and how many times as long CuPy's and torch's own ways take (cuda_peers.py). Needs CuPy and a device; skips
+without.
 """
 
 import numpy as np
 import pytest
 
+from cuda_peers import peers
 from embcodec import kernels, synchronize
 from embcodec.reference import REGISTRY, bytes_touched, outputs
 
@@ -74,10 +76,21 @@ def test_kernel(benchmark, pytestconfig, copy_bandwidth, name, variant):
     calls = [lambda i=i: getattr(kernels, name)(**i) for i in copies]
     took = milliseconds(calls)
     synchronize()
+    others: dict[str, list] = {}
+    for arguments in copies:
+        for library, call in peers(name, arguments).items():
+            others.setdefault(library, []).append(call)
+    ratios = {}
+    for library, theirs in others.items():
+        try:
+            ratios[library] = round(milliseconds(theirs) / took, 2)
+        except (TypeError, NotImplementedError, cupy.cuda.memory.OutOfMemoryError, RuntimeError) as error:
+            ratios[library] = str(error).splitlines()[0]  # not in CuPy, or more memory than there is
     benchmark(calls[0])
     benchmark.extra_info |= {
         "milliseconds": took,
         "bytes": touched,
         "share_of_copy": round(touched / took * 1e3 / copy_bandwidth, 3),
+        "times_as_long": ratios,
         "device": cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(),
     }
