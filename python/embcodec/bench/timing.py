@@ -20,16 +20,16 @@ class Sampler:
     """Takes samples of a call.
 
     The first call is not counted unless it is slow: it may allocate or load. How often a sample repeats the
-    call is found out by the second.
+    call, to take `sample_seconds`, is found out by the second.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, sample_seconds: float = SAMPLE_SECONDS) -> None:
         self._call = call
         self._calls = 1
         self._first: float | None = self._sample()
         if self._first < SLOW:
             self._first = None
-            self._calls = max(1, round(SAMPLE_SECONDS / self._sample()))
+            self._calls = max(1, round(sample_seconds / self._sample()))
 
     def seconds(self) -> float:
         """Seconds of one call, by one sample."""
@@ -82,7 +82,11 @@ def least_in_turns(
 
 
 def interleave(
-    calls: Mapping[str, Call], rounds: int, at_most: float = float("inf"), at_least: int = 3
+    calls: Mapping[str, Call],
+    rounds: int,
+    at_most: float = float("inf"),
+    at_least: int = 3,
+    sample_seconds: float = SAMPLE_SECONDS,
 ) -> dict[str, list[float]]:
     """Seconds of each call in each round: a round takes a sample of each, every other one backwards.
 
@@ -93,8 +97,9 @@ def interleave(
         rounds: how often.
         at_most: seconds after which no round begins ...
         at_least: ... once there are as many as this.
+        sample_seconds: what a sample repeats a shorter call for.
     """
-    samplers = {name: Sampler(call) for name, call in calls.items()}
+    samplers = {name: Sampler(call, sample_seconds) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     started = perf_counter()
     for i in range(rounds):
