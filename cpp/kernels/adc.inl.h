@@ -83,10 +83,11 @@ inline void scan_query_planes(const Codes& codes, const Pq& p, const Scan& scan,
   PlaneBlock block = {};
   for (int64_t row = rows.begin; row < rows.end;) {
     row = next_planes<8>(codes, p.m, scan, row, rows.end, copies, planes, block);
+    if (!block.count) break;
     gather_sums(table, planes, p.m, sums);
     if (norms) gather_sums(norms, planes, p.m, lengths);
     for (int r = 0; r < block.count; ++r)
-      if (norms || !(sign * sums[r] <= best.floor))
+      if (norms || best.count < best.k || !(sign * sums[r] <= best.floor))
         keep(best, finish_score(sums[r], scan.metric, scan.queries.norm[q], __builtin_sqrtf(lengths[r])), block.ids[r]);
   }
 }

@@ -1,20 +1,32 @@
 """What torch is timed with beside the kernels on a device does their job."""
 
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cuda_peers import TORCH, peers
 from embcodec import kernels
 from embcodec.reference import REGISTRY
 
-pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from cuda_peers import TORCH, peers
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+def test_the_benchmark_is_found_and_skips_without_cupy() -> None:
+    if find_spec("cupy"):
+        pytest.skip("CuPy is here")
+    command = [sys.executable, "-m", "pytest", str(BENCHMARKS / "test_cuda.py"), "-rs"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARKS.parent)
+    assert "could not import 'cupy'" in done.stdout, done.stdout
+
+
+torch_only = pytest.mark.skipif(not find_spec("torch"), reason="torch is in no extra")
+
+
+@torch_only
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_gives_what_the_kernel_gives(name: str) -> None:
     rng = np.random.default_rng(3)
@@ -37,6 +49,7 @@ def test_torch_gives_what_the_kernel_gives(name: str) -> None:
         assert same.mean() > 0.999
 
 
+@torch_only
 def test_other_jobs_are_not_given_to_torch() -> None:
     inputs = REGISTRY["sq_encode"].inputs(np.ones((4, 8), np.float32), np.random.default_rng(0), bits=4)
     assert inputs is not None

@@ -239,3 +239,16 @@ def test_many_queries_refuse_a_row(isa, bad):
     x[900, D - 1] = bad
     with pytest.raises(ValueError, match="flat_topk: x has a non-finite value in row 900"):
         kernels.flat_topk(x, np.ones((45, D), np.float32), K, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("ksub", [16, 256])
+def test_a_row_whose_score_overflows_comes_before_the_filler(isa, ksub, metric):
+    codebooks = np.zeros((2, ksub, 4), np.float32)
+    codebooks[:, 1] = 3e38
+    codes = np.uint8([[0x11], [0], [0x01]] if ksub == 16 else [[1, 1], [0, 0], [1, 0]])
+    queries = np.full((1, 8), -3e38, np.float32) if metric == "ip" else np.zeros((1, 8), np.float32)
+    scores, ids = kernels.pq_topk(codes, codebooks, queries, 3, metric, isa=isa)
+    assert scores.tolist() == [[0, -np.inf, -np.inf]]
+    assert ids.tolist() == [[1, 0, 2]]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
 import numpy as np
@@ -15,7 +15,7 @@ from embcodec.reference.trellis import code_size as stream_size
 
 from .base import Coarse, Coder, Tensor
 from .linear import covariance
-from .rows import F32, F64, I64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
+from .rows import F32, F64, U8, Bools, Floats, project, refuse_nonfinite, to_float32
 from .scan import Hits
 from .spec import register
 
@@ -194,63 +194,28 @@ class TCQ(Coder):
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
         both = np.concatenate([queries, coarse.centroids + self.mean])  # to convert the components once
         turned = project(both, self.wide("components").T)
-        coarse = Coarse(turned[len(queries) :], coarse.ids)
-        queries = turned[: len(queries)]
+        centroids, queries = turned[len(queries) :], turned[: len(queries)]
+        scan = partial(trellis_topk, metric=metric, centroids=centroids, threads=threads)
         first = _first_rates(self.rates)
         kept = len(codes) if self.k_factor is None else k * self.k_factor
-        if kept >= len(codes) or not first.any():
-            return self._scan(codes, coarse, queries, k, metric, mask, threads)
-        part = codes[:, : stream_size(first)]
-        _, ids = trellis_topk(
-            part,
-            self.codebooks,
-            self.step,
-            first,
-            queries,
-            kept,
-            metric=metric,
-            mask=mask,
-            centroids=coarse.centroids,
-            centroid=coarse.ids,
-            threads=threads,
-        )
-        return self._rescored(codes, coarse, queries, np.sort(ids, axis=1), k, metric, threads)
-
-    def _scan(
-        self,
-        codes: U8,
-        coarse: Coarse,
-        queries: F32,
-        k: int,
-        metric: str,
-        mask: Bools | None,
-        threads: int | None,
-    ) -> Hits:
-        """The exact search, of queries and centroids as components."""
         part, factors = self._part(codes)
-        return trellis_topk(
-            part,
-            *self._books(),
-            queries,
-            k,
-            metric=metric,
-            mask=mask,
-            factors=factors,
-            centroids=coarse.centroids,
-            centroid=coarse.ids,
-            threads=threads,
-        )
-
-    def _rescored(
-        self, codes: U8, coarse: Coarse, queries: F32, ids: I64, k: int, metric: str, threads: int | None
-    ) -> Hits:
-        """The best k for each query of the rows `ids` (nq, kept), ascending, -1 for none."""
+        if kept >= len(codes) or not first.any():
+            return scan(part, *self._books(), queries, k, mask=mask, factors=factors, centroid=coarse.ids)
+        begin, books = codes[:, : stream_size(first)], (self.codebooks, self.step, first)
+        _, ids = scan(begin, *books, queries, kept, mask=mask, centroid=coarse.ids)
+        ids = np.sort(ids, axis=1)  # -1, for none, comes first
         hits = np.empty_like(ids[:, :k], dtype=np.float32), np.empty_like(ids[:, :k])
         for i in range(len(queries)):
             rows = np.maximum(ids[i], 0)
-            chosen = Coarse(coarse.centroids, None if coarse.ids is None else coarse.ids[rows])
-            query = queries[i : i + 1]
-            scores, at = self._scan(codes[rows], chosen, query, k, metric, ids[i] >= 0, threads)
+            scores, at = scan(
+                part[rows],
+                *self._books(),
+                queries[i : i + 1],
+                k,
+                mask=ids[i] >= 0,
+                factors=factors,
+                centroid=None if coarse.ids is None else coarse.ids[rows],
+            )
             hits[0][i], hits[1][i] = scores[0], np.where(at[0] >= 0, rows[at[0]], -1)
         return hits
 

@@ -62,7 +62,7 @@ def search_file(
         queries: (nq, d).
         k: 1 <= k <= n.
         metric: "ip", "l2" (the score is minus the squared distance) or "cosine".
-        k_factor: see `Codec.k_factor`.
+        k_factor: see `Codec.k_factor`; each batch of rows has a first pass of its own.
         id_column: a column of the codes' Parquet files that names the rows.
         memory: bytes that the process may take, all included.
         progress: is told how far the search is.
@@ -79,6 +79,7 @@ def search_file(
     if not 1 <= k <= rows:
         raise ValueError(f"{codes}: k must be in 1..{rows}, the number of rows, got {k}")
     held = 2 * queries.nbytes + _HIT_COPIES * len(queries) * k * 12
+    held += 2 * min(len(queries), _QUERY_BLOCK) * min(k * (k_factor or 0), rows) * 12  # of a first pass
     batch_rows = plan_batch(Budget(memory).holding_codec(codec).holding(held), 4 * loaded.d, _BATCH_BYTES)
     progress = progress or Silent()
     progress.begin(rows, loaded.code_size)
