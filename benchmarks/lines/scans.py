@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .codebooks import pq_codebooks
 
 Search = Callable[[Any], Any]
 """Queries (nq, d) to ids (nq, 10)."""
+Order = Literal["C", "F"]
+"""In which order codes lie: "F", in column order, is for lookup tables what FAISS's blocks of 32 rows are."""
 BATCH = 100  # queries at a time, for peers that hold a score for each row and query
 
 
@@ -92,9 +94,9 @@ def _best(scores: Any) -> Any:
     return np.argpartition(scores, -K, axis=1)[:, -K:]
 
 
-def pq(data: Data, nq: int, bits: int) -> Contest:
+def pq(data: Data, nq: int, bits: int, order: Order = "F") -> Contest:
     codebooks = pq_codebooks(data, bits)
-    codes = kernels.pq_encode(data.x, codebooks)
+    codes = np.asarray(kernels.pq_encode(data.x, codebooks), order=order)
     m = len(codebooks)
     peers: dict[str, Search] = {}
     if installed("faiss"):
@@ -109,7 +111,7 @@ def pq(data: Data, nq: int, bits: int) -> Contest:
     return contest(data, nq, ours, peers)
 
 
-def rabitq(data: Data, nq: int) -> Contest:
+def rabitq(data: Data, nq: int, order: Order = "F") -> Contest:
     peers: dict[str, Search] = {}
     if installed("faiss"):
         import faiss
@@ -117,7 +119,7 @@ def rabitq(data: Data, nq: int) -> Contest:
         index = faiss.index_factory(data.d, f"RR{data.d},RaBitQfs", faiss.METRIC_INNER_PRODUCT)
         index.train(data.x)
         peers |= _faiss(index, data.x)
-    return contest(data, nq, _codec(data, "RaBitQ1"), peers)
+    return contest(data, nq, _codec(data, "RaBitQ1", order), peers)
 
 
 def levels(data: Data, nq: int) -> Contest:
@@ -137,9 +139,9 @@ def trellis(data: Data, nq: int) -> Contest:
     return contest(data, nq, _codec(data, "TCQ2"), {})
 
 
-def _codec(data: Data, spec: str) -> Search:
+def _codec(data: Data, spec: str, order: Order = "C") -> Search:
     codec = Codec(spec).fit(data.head(20_000))
-    codes = codec.encode(data.x)
+    codes = np.asarray(codec.encode(data.x), order=order)
     return lambda q: codec.search(codes, q, K, threads=data.threads)[1]
 
 
@@ -168,6 +170,12 @@ def _both(name: str, make: Callable[[Data, int], Contest], one: Goal, many: Goal
         yield Line(f"{name}, {nq} quer{'y' if nq == 1 else 'ies'}", goal, partial(_asked, make, nq))
 
 
+def _row_order(name: str, make: Callable[..., Contest], goal: float) -> Line:
+    return Line(
+        f"{name}, 1 query, row order", Goal("ratio", goal), partial(_asked, partial(make, order="C"), 1)
+    )
+
+
 def _asked(make: Callable[[Data, int], Contest], nq: int, data: Data) -> Contest:
     return make(data, nq)
 
@@ -178,6 +186,9 @@ LINES = (
     *_both("PQ x8 scan", partial(pq, bits=8), Goal("ratio", 6), Goal("ratio", 6)),
     *_both("PQ x4 scan", partial(pq, bits=4), Goal("ratio", 1.2), Goal("ratio", 1.2)),
     *_both("RaBitQ 1-bit scan", rabitq, Goal("ratio", 2), Goal("ratio", 3)),
+    _row_order("PQ x8 scan", partial(pq, bits=8), 6),
+    _row_order("PQ x4 scan", partial(pq, bits=4), 1.2),
+    _row_order("RaBitQ 1-bit scan", rabitq, 2),
     *_both("LM4 scan", levels, Goal("ratio", 1.2, "turbovec"), Goal("ratio", 1.5, "turbovec")),
     Line("sparse scan, 32 nonzeros, 32 queries", Goal("ratio", 4, "SciPy"), sparse),
     *_both("trellis scan at 2 bits", trellis, Goal("rate", 60e6), Goal("rate", 240e6)),

@@ -43,8 +43,8 @@ void hamming_topk(const RowArray& codes, const U8& queries, int k, const Mask& m
       scores_out, ids_out);
 }
 
-void bits_topk(const RowArray& codes, const F32& queries, int k, const F32& low, const F32& high, int order, int metric,
-               const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
+void bits_topk(const CodeArray& codes, const F32& queries, int k, const F32& low, const F32& high, int order,
+               int metric, const Mask& mask, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const BitsParams params = {low.data(), high.data(), low.size(), is_msb(order)};

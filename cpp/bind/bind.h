@@ -33,6 +33,11 @@ class RowArray : public py::array {
   using py::array::array;
 };
 
+// Codes for a scan that reads them in row order or in column order.
+class CodeArray : public py::array {
+  using py::array::array;
+};
+
 using F32 = Array<float>;
 using U8 = Array<uint8_t>;
 using I8 = Array<int8_t>;
@@ -49,7 +54,7 @@ inline Rows rows_of(const py::array& x, int dtype) {
 }
 
 inline Codes codes_of(const py::array& codes) {
-  return {static_cast<const uint8_t*>(codes.data()), codes.shape(0), codes.strides(0)};
+  return {static_cast<const uint8_t*>(codes.data()), codes.shape(0), codes.strides(0), codes.strides(1)};
 }
 
 inline const uint8_t* allowed_by(const Mask& mask) {
@@ -162,13 +167,22 @@ void register_trellis(py::module_& m);
 
 }  // namespace embcodec
 
-template <>
-class pybind11::detail::type_caster<embcodec::RowArray> : public pyobject_caster<embcodec::RowArray> {
+namespace pybind11::detail {
+
+template <class Type, bool COLUMNS>
+class row_caster : public pyobject_caster<Type> {
  public:
   bool load(handle src, bool convert) {
-    if (!pyobject_caster::load(src, convert)) return false;
-    const bool aligned = value.flags() & npy_api::NPY_ARRAY_ALIGNED_;
-    if (!aligned || value.strides(1) != value.itemsize()) value = value.attr("copy")();
+    if (!pyobject_caster<Type>::load(src, convert)) return false;
+    array& a = this->value;
+    const bool in_order = a.strides(1) == a.itemsize() || (COLUMNS && a.strides(0) == a.itemsize());
+    if (!in_order || !(a.flags() & npy_api::NPY_ARRAY_ALIGNED_)) this->value = a.attr("copy")();
     return true;
   }
 };
+template <>
+class type_caster<embcodec::RowArray> : public row_caster<embcodec::RowArray, false> {};
+template <>
+class type_caster<embcodec::CodeArray> : public row_caster<embcodec::CodeArray, true> {};
+
+}  // namespace pybind11::detail

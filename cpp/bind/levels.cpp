@@ -35,7 +35,7 @@ void levels_decode(const RowArray& codes, const F32& levels, const F32& step, F3
               [&](Range r, float* scratch) { kernels.levels_decode(from, params, out, r, scratch); });
 }
 
-void levels_topk(const RowArray& codes, const F32& levels, const F32& step, const F32& queries, int k, int metric,
+void levels_topk(const CodeArray& codes, const F32& levels, const F32& step, const F32& queries, int k, int metric,
                  const Mask& mask, const MaybeArray& factor, const MaybeF32& centroids, const MaybeI32& centroid,
                  const MaybeArray& shift, const MaybeF32& direction, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);

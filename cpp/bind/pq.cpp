@@ -87,7 +87,7 @@ void pq_tables(const F32& queries, const F32& codebooks, int metric, F32 tables,
                   });
 }
 
-void pq_topk(const RowArray& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,
+void pq_topk(const CodeArray& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,
              F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);

@@ -32,14 +32,17 @@ EMB_OP void lookup_block(const float* table, const CodeBlock& block, int64_t m, 
   for (; r < block.count; ++r) lookup<BITS, 1>(table, block.codes + r, m, sums + r);
 }
 
-// Calls use(block) with the rows that the mask allows; `norms`: the table of squared norms, null unless wanted.
+// Calls use(block) with the rows that the mask allows; `norms`: the table of squared norms, null unless wanted;
+// `copies`: room for the codes of kAdcRows rows.
 template <int BITS, class Use>
-EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t m, const float* norms, Use use) {
+EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t m, const float* norms, uint8_t* copies,
+                       Use use) {
+  const int64_t bytes = (m * BITS + 7) / 8;
   CodeBlock block;
   for (int64_t row = rows.begin; row < rows.end;) {
     for (block.count = 0; row < rows.end && block.count < kAdcRows; ++row) {
       if (scan.mask && !scan.mask[row]) continue;
-      block.codes[block.count] = codes.data + row * codes.stride;
+      block.codes[block.count] = code_of(codes, row, bytes, copies + block.count * bytes);
       block.ids[block.count++] = row;
     }
     if (norms) {
@@ -52,8 +55,8 @@ EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t
 
 template <int BITS>
 EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, const float* norms,
-                       const float* table) {
-  for_blocks<BITS>(codes, scan, rows, p.m, norms, [&](const CodeBlock& block) {
+                       const float* table, uint8_t* copies) {
+  for_blocks<BITS>(codes, scan, rows, p.m, norms, copies, [&](const CodeBlock& block) {
     float sums[kAdcRows];
     lookup_block<BITS>(table, block, p.m, sums);
     for (int r = 0; r < block.count; ++r)
@@ -65,10 +68,11 @@ EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range 
 #if EMB_BYTE_TABLES
 
 // Of a block's rows, transposed: a gather looks up an entry for each of 16.
-EMB_OP void gather_sums(const float* table, const uint8_t* planes, int64_t m, float* sums) {
+EMB_OP void gather_sums(const float* table, const PlaneBlock& block, int64_t m, float* sums) {
   for (int r = 0; r < kPlaneRows; r += 16) {
     f32x16 sum = splat(0.0f);
-    for (int64_t s = 0; s < m; ++s) sum = add(sum, gather(table + 256 * s, load_u8(planes + s * kPlaneRows + r)));
+    for (int64_t s = 0; s < m; ++s)
+      sum = add(sum, gather(table + 256 * s, load_u8(block.planes + s * block.stride + r)));
     store(sums + r, sum);
   }
 }
@@ -76,19 +80,21 @@ EMB_OP void gather_sums(const float* table, const uint8_t* planes, int64_t m, fl
 // ... with codes of 8 bits.
 inline void scan_query_planes(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q,
                               const float* norms, const float* table, uint8_t* memory) {
-  uint8_t *planes = memory, *copies = planes + kPlaneRows * ((p.m + 15) / 16 * 16);
+  const PlaneRoom room = plane_room(p.m, memory);
   const float sign = scan.metric == Metric::l2 ? -1.0f : 1.0f;
   TopK& best = scan.best[q];
   float sums[kPlaneRows], lengths[kPlaneRows] = {};
   PlaneBlock block = {};
   for (int64_t row = rows.begin; row < rows.end;) {
-    row = next_planes<8>(codes, p.m, scan, row, rows.end, copies, planes, block);
-    if (!block.count) break;
-    gather_sums(table, planes, p.m, sums);
-    if (norms) gather_sums(norms, planes, p.m, lengths);
-    for (int r = 0; r < block.count; ++r)
+    row = next_planes<false>(codes, p.m, scan, row, rows.end, room, block);
+    if (!block.there) continue;
+    gather_sums(table, block, p.m, sums);
+    if (norms) gather_sums(norms, block, p.m, lengths);
+    for (uint64_t there = block.there; there; there &= there - 1) {
+      const int r = __builtin_ctzll(there);
       if (norms || best.count < best.k || !(sign * sums[r] <= best.floor))
         keep(best, finish_score(sums[r], scan.metric, scan.queries.norm[q], __builtin_sqrtf(lengths[r])), block.ids[r]);
+    }
   }
 }
 
@@ -142,7 +148,8 @@ EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range r
     tile_tables<true>(p, columns, tables);
   else
     tile_tables<false>(p, columns, tables);
-  for_blocks<BITS>(codes, scan, rows, p.m, norms, [&](const CodeBlock& block) {
+  uint8_t* copies = reinterpret_cast<uint8_t*>(sums + 16 * kAdcRows);
+  for_blocks<BITS>(codes, scan, rows, p.m, norms, copies, [&](const CodeBlock& block) {
     lookup_tile<BITS>(tables, block, p.m, sums);
     keep_tile(scan, block, q, count, norms, sums);
   });
@@ -154,7 +161,7 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Rang
   const int64_t size = p.m * p.ksub;
   int64_t q = queries.begin;
 #if EMB_BYTE_TABLES
-  if (byte_tables_serve<BITS>(p, scan, rows)) {
+  if (byte_tables_serve<BITS>(p, scan, rows, queries)) {
     float* tables = scratch;
     scratch += kTableQueries * size;
     for (; q < queries.end; q += kTableQueries) {
@@ -171,14 +178,14 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Rang
   }
   if (q >= queries.end) return;
   pq_tables(p, scan.queries, scan.metric, scratch, {q, queries.end}, scratch + kFewQueries * size);
+  uint8_t* memory = reinterpret_cast<uint8_t*>(scratch + kFewQueries * size);
 #if EMB_BYTE_TABLES
   if (BITS == 8) {
-    uint8_t* memory = reinterpret_cast<uint8_t*>(scratch + kFewQueries * size);
     for (; q < queries.end; ++q, scratch += size) scan_query_planes(codes, p, scan, rows, q, norms, scratch, memory);
     return;
   }
 #endif
-  for (; q < queries.end; ++q, scratch += size) scan_query<BITS>(codes, p, scan, rows, q, norms, scratch);
+  for (; q < queries.end; ++q, scratch += size) scan_query<BITS>(codes, p, scan, rows, q, norms, scratch, memory);
 }
 
 void pq_topk(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch) {

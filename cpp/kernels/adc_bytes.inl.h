@@ -12,6 +12,7 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kTableQueries = 16;  // whose tables stay in L2 while the rows pass by
+constexpr int kSharedQueries = 4;  // share the codes that are loaded and cut
 
 // A score is at most low + unit * the sum of the query's bytes.
 struct ByteTable {
@@ -64,91 +65,176 @@ EMB_OP uint32_t least_sum(const ByteTable& table, float floor) {
   return sum < 0 ? 0 : sum < 65535 ? static_cast<uint32_t>(sum) + 1 : 65536;
 }
 
+// Rows of a scan by byte of their codes: those of all rows side by side, then, `stride` bytes on, those of the next
+// byte; or, where FOURS, of each four bytes.
 struct PlaneBlock {
-  const uint8_t* codes;  // of each row, `stride` bytes apart
+  const uint8_t* planes;
   int64_t stride;
-  int64_t ids[kPlaneRows];
+  int64_t ids[kPlaneRows];  // ascending, behind count the first again
   int count;
+  uint64_t there;  // which of them may be returned
 };
 
-// The next rows that may be returned, and their transpose: of each byte of a code, those of all rows side by side. They
-// are read where they lie, but for a mask, and near the end, where a vector would reach beyond the codes: then copied.
-template <int BITS>
-EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
-                           uint8_t* copies, uint8_t* planes, PlaneBlock& block) {
-  const int64_t read = (bytes + 15) / 16 * 16, readable = (codes.n - 1) * codes.stride + bytes;
+// Room for planes, and for codes on their way there.
+struct PlaneRoom {
+  int64_t padded;  // bytes of a code
+  uint8_t *planes, *copies;
+};
+
+inline PlaneRoom plane_room(int64_t bytes, uint8_t* memory) {
+  const int64_t padded = (bytes + 15) / 16 * 16;
+  return {padded, memory, memory + kPlaneRows * padded};
+}
+inline int64_t plane_room_size(int64_t bytes) { return 2 * kPlaneRows * ((bytes + 15) / 16 * 16); }
+
+// The next rows that may be returned. They are read where they lie, but for a mask, and near the end, where a vector
+// would reach beyond the codes: then copied.
+template <bool FOURS>
+EMB_OP int64_t next_rows(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
+                         const PlaneRoom& room, PlaneBlock& block) {
+  const int64_t read = room.padded, readable = (codes.n - 1) * codes.stride + bytes;
+  const uint8_t* from = codes.data + row * codes.stride;
+  int64_t stride = codes.stride;
   if (!scan.mask && row + kPlaneRows <= end && (row + kPlaneRows - 1) * codes.stride + read <= readable) {
-    block.codes = codes.data + row * codes.stride;
-    block.stride = codes.stride;
     block.count = kPlaneRows;
     for (int n = 0; n < kPlaneRows; ++n) block.ids[n] = row + n;
     row += kPlaneRows;
   } else {
-    block.codes = copies;
-    block.stride = read;
+    from = room.copies;
+    stride = read;
     for (block.count = 0; row < end && block.count < kPlaneRows; ++row) {
       if (scan.mask && !scan.mask[row]) continue;
-      __builtin_memcpy(copies + block.count * read, codes.data + row * codes.stride, static_cast<size_t>(bytes));
+      __builtin_memcpy(room.copies + block.count * read, codes.data + row * codes.stride, static_cast<size_t>(bytes));
       block.ids[block.count++] = row;
     }
-    if (!block.count) return row;
-    for (int n = block.count; n < kPlaneRows; ++n) block.ids[n] = block.ids[0];
   }
-  const int64_t ahead = kPlaneRows * block.stride / bytes;  // with each of 16 steps of a transpose
-  for (int64_t b = 0; b < bytes; b += 16)
-    transpose_codes<BITS>(block.codes + b, block.stride, planes + b * kPlaneRows, block.codes + b * ahead, ahead);
+  const int64_t ahead = kPlaneRows * stride / bytes;  // with each of 16 steps of a transpose
+  for (int64_t b = 0; b < bytes && block.count; b += 16)
+    transpose_codes<FOURS>(from + b, stride, room.planes + b * kPlaneRows, from + b * ahead, ahead);
+  block.planes = room.planes;
+  block.stride = kPlaneRows;
+  block.there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
   return row;
 }
 
+// The next rows of codes in column order, whose columns are planes already, but for fours, and where the codes end.
+template <bool FOURS>
+EMB_OP int64_t next_columns(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
+                            const PlaneRoom& room, PlaneBlock& block) {
+  const uint8_t* columns = codes.data + row;
+  block.count = static_cast<int>(end - row < kPlaneRows ? end - row : kPlaneRows);
+  for (int n = 0; n < block.count; ++n) block.ids[n] = row + n;
+  block.there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+  for (int n = 0; n < block.count && scan.mask; ++n) block.there &= ~(static_cast<uint64_t>(!scan.mask[row + n]) << n);
+  const bool whole = row + kPlaneRows <= codes.n;
+  block.planes = FOURS || !whole ? room.planes : columns;
+  block.stride = FOURS || !whole ? kPlaneRows : codes.byte_stride;
+  if (block.planes == columns) return row + block.count;
+  uint8_t last[4 * kPlaneRows] = {};
+  for (int64_t b = 0; b < bytes; b += 4) {
+    const uint8_t* four[4];
+    for (int64_t i = 0; i < 4; ++i) {
+      four[i] = columns + (b + i < bytes ? b + i : b) * codes.byte_stride;
+      __builtin_prefetch(four[i] + kColumnAhead);
+      if (whole) continue;
+      __builtin_memcpy(last + i * kPlaneRows, four[i], static_cast<size_t>(block.count));
+      four[i] = last + i * kPlaneRows;
+    }
+    put_columns<FOURS>(four, room.planes + b * kPlaneRows);
+  }
+  return row + block.count;
+}
+
+template <bool FOURS>
+EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, int64_t row, int64_t end,
+                           const PlaneRoom& room, PlaneBlock& block) {
+  row = codes.byte_stride == 1 ? next_rows<FOURS>(codes, bytes, scan, row, end, room, block)
+                               : next_columns<FOURS>(codes, bytes, scan, row, end, room, block);
+  for (int n = block.count; n < kPlaneRows; ++n) block.ids[n] = block.ids[0];
+  return row;
+}
+
+// Whether codes of 4 bits, read for so many queries, are taken by fours: from columns it takes more, and pays later.
+EMB_OP bool takes_fours(const Codes& codes, int count) {
+  return kFours && (codes.byte_stride == 1 || count >= kSharedQueries);
+}
+
+// Offers rows of a block to a query: four at a time, since a sum waits for each of its additions.
+template <int BITS>
+EMB_OP void offer_rows(const Codes& codes, const Pq& p, Metric metric, const PlaneBlock& block, uint64_t wanted,
+                       const float* table, uint8_t* copies, TopK& best) {
+  const int64_t bytes = (p.m * BITS + 7) / 8;
+  while (wanted) {
+    int64_t ids[4];
+    const uint8_t* rows[4];
+    float sums[4];
+    int count = 0;
+    for (; wanted && count < 4; wanted &= wanted - 1) {
+      ids[count] = block.ids[__builtin_ctzll(wanted)];
+      rows[count] = code_of(codes, ids[count], bytes, copies + count * bytes);
+      ++count;
+    }
+    for (int r = count; r < 4; ++r) rows[r] = rows[0];
+    lookup<BITS, 4>(table, rows, p.m, sums);
+    for (int r = 0; r < count; ++r) keep(best, finish_score(sums[r], metric, 0.0f, 0.0f), ids[r]);
+  }
+}
+
 // Offers a block's rows to the Q queries from `first` on, whose tables lie `size` floats apart.
-template <int BITS, int Q>
-EMB_OP void offer_planes(const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block, const uint8_t* planes,
-                         const ByteTable* query, const float* tables) {
-  const int64_t size = p.m * p.ksub;
+template <int BITS, int Q, bool FOURS>
+EMB_OP void offer_planes(const Codes& codes, const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block,
+                         const ByteTable* query, const float* tables, uint8_t* copies) {
+  const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
   uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q], there[Q];
   for (int q = 0; q < Q; ++q) {
     const uint32_t sum = least_sum(query[q], scan.best[first + q].floor);
     for (int r = 0; r < kPlaneRows; ++r) least[q * kPlaneRows + r] = static_cast<uint16_t>(sum);
-    there[q] = sum > 65535 ? 0 : block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+    there[q] = sum > 65535 ? 0 : block.there;
   }
-  rows_reaching<BITS, Q>(planes, (p.m * BITS + 7) / 8, query[0].bytes, byte_table_size(p.m, p.ksub), least, wanted);
+  rows_reaching<BITS, Q, FOURS>(block.planes, block.stride, bytes, query[0].bytes, byte_table_size(p.m, p.ksub), least,
+                                wanted);
   for (int q = 0; q < Q; ++q)
-    for (wanted[q] &= there[q]; wanted[q]; wanted[q] &= wanted[q] - 1) {
-      const int r = __builtin_ctzll(wanted[q]);
-      const uint8_t* code = block.codes + r * block.stride;
-      float sum;
-      lookup<BITS, 1>(tables + q * size, &code, p.m, &sum);
-      keep(scan.best[first + q], finish_score(sum, scan.metric, 0.0f, 0.0f), block.ids[r]);
-    }
+    offer_rows<BITS>(codes, p, scan.metric, block, wanted[q] & there[q], tables + q * size, copies,
+                     scan.best[first + q]);
+}
+
+template <int BITS, bool FOURS>
+EMB_OP void scan_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
+                        const ByteTable* query, const float* tables, uint8_t* memory) {
+  constexpr int Q = kSharedQueries;
+  const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
+  const PlaneRoom room = plane_room(bytes, memory);
+  PlaneBlock block = {};
+  for (int64_t row = rows.begin; row < rows.end;) {
+    row = next_planes<FOURS>(codes, bytes, scan, row, rows.end, room, block);
+    if (!block.there) continue;
+    int i = 0;
+    for (; i + Q <= count; i += Q)
+      offer_planes<BITS, Q, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, room.copies);
+    for (; i < count; ++i)
+      offer_planes<BITS, 1, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, room.copies);
+  }
 }
 
 template <int BITS>
 EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
                              const float* tables, uint8_t* memory) {
-  constexpr int Q = 4;  // share the codes that are loaded and cut
-  const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8, padded = (bytes + 15) / 16 * 16;
-  uint8_t *planes = memory, *copies = planes + kPlaneRows * padded, *entries = copies + kPlaneRows * padded;
+  const float sign = scan.metric == Metric::l2 ? -1.0f : 1.0f;
+  const int64_t size = p.m * p.ksub, bytes = byte_table_size(p.m, p.ksub);
   ByteTable query[kTableQueries];
-  for (int i = 0; i < count; ++i)
-    query[i] = byte_table(tables + i * size, p.m, p.ksub, scan.metric == Metric::l2 ? -1.0f : 1.0f,
-                          entries + i * byte_table_size(p.m, p.ksub));
-  PlaneBlock block = {};
-  for (int64_t row = rows.begin; row < rows.end;) {
-    row = next_planes<BITS>(codes, bytes, scan, row, rows.end, copies, planes, block);
-    if (!block.count) break;
-    int i = 0;
-    for (; i + Q <= count; i += Q)
-      offer_planes<BITS, Q>(p, scan, first + i, block, planes, query + i, tables + i * size);
-    for (; i < count; ++i) offer_planes<BITS, 1>(p, scan, first + i, block, planes, query + i, tables + i * size);
-  }
+  for (int i = 0; i < count; ++i, memory += bytes) query[i] = byte_table(tables + i * size, p.m, p.ksub, sign, memory);
+  if (BITS == 4 && takes_fours(codes, count))
+    scan_tables<BITS, kFours && BITS == 4>(codes, p, scan, rows, first, count, query, tables, memory);
+  else
+    scan_tables<BITS, false>(codes, p, scan, rows, first, count, query, tables, memory);
 }
 
 // Whether byte tables serve this scan: sums of bytes fit 16 bits, making the tables pays, no norm of a row is needed.
 template <int BITS>
-EMB_OP bool byte_tables_serve(const Pq& p, const Scan& scan, Range rows) {
-  return (BITS == 4 || kLongTables) && scan.metric != Metric::cosine && p.m <= 512 &&
-         rows.end - rows.begin >= 16 * p.ksub;
+EMB_OP bool byte_tables_serve(const Pq& p, const Scan& scan, Range rows, Range queries) {
+  return (BITS == 4 || queries.end - queries.begin <= kLongTableQueries) && scan.metric != Metric::cosine &&
+         p.m <= 512 && rows.end - rows.begin >= 16 * p.ksub;
 }
 
 }  // namespace

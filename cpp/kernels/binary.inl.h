@@ -76,6 +76,7 @@ void bits_decode(const Codes& codes, const BitsParams& p, RowsOut out, Range r, 
 }
 
 void bits_topk(const Codes& codes, const BitsParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+  uint8_t* copy = reinterpret_cast<uint8_t*>(scratch);
   const auto form_of = [&](const float* x, float* folded) {
     CodeForm form = {};
     for (int64_t j = 0; j < p.d; ++j) {
@@ -86,9 +87,9 @@ void bits_topk(const Codes& codes, const BitsParams& p, const Scan& scan, Range 
     }
     return form;
   };
-  scan_codes(codes, {p.d, 1, p.msb, nullptr, 1}, {}, scan, rows, queries, scratch, form_of, plain_terms,
+  scan_codes(codes, {p.d, 1, p.msb, nullptr, 1}, {}, scan, rows, queries, scratch + padded16(p.d), form_of, plain_terms,
              [&](int64_t row, float* buffer) {
-               bits_decode_row(codes.data + row * codes.stride, p, buffer, true);
+               bits_decode_row(code_of(codes, row, (p.d + 7) / 8, copy), p, buffer, true);
                return static_cast<const float*>(buffer);
              });
 }

@@ -71,17 +71,16 @@ EMB_OP void least_sums(const BitQuery& q, const BitTerms& terms, float floor, ui
   for (int r = 0; r < kPlaneRows; ++r) least[r] = static_cast<uint16_t>(sums[r]);
 }
 
-template <int Q>
-EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const BitTerms& terms,
-                       const uint8_t* planes, int64_t bytes, const BitQuery* query, float* values,
-                       const Fetch& values_of) {
+template <int Q, bool FOURS>
+EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const BitTerms& terms, int64_t bytes,
+                       const BitQuery* query, float* values, const Fetch& values_of) {
   uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q];
   for (int q = 0; q < Q; ++q) least_sums(query[q], terms, scan.best[first + q].floor, least + q * kPlaneRows);
-  rows_reaching<4, Q>(planes, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16), least, wanted);
-  const uint64_t there = block.count < 64 ? (uint64_t{1} << block.count) - 1 : ~uint64_t{0};
+  rows_reaching<4, Q, FOURS>(block.planes, block.stride, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16),
+                             least, wanted);
   for (int q = 0; q < Q; ++q)
-    for (wanted[q] &= there; wanted[q]; wanted[q] &= wanted[q] - 1) {
+    for (wanted[q] &= block.there; wanted[q]; wanted[q] &= wanted[q] - 1) {
       const int64_t id = block.ids[__builtin_ctzll(wanted[q])];
       const float* x = scan.queries.data + (first + q) * scan.queries.stride;
       keep(scan.best[first + q], dot16(x, values_of(id, values), scan.queries.stride), id);
@@ -95,18 +94,33 @@ inline float most_of_centroid(const Scan& scan, int64_t query, const Coarse& coa
   return sizes < kLarge ? product + kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
 }
 
+template <bool FOURS>
+EMB_OP void scan_bits(const Codes& codes, int64_t bytes, const Scan& scan, Range range, int64_t first, int count,
+                      const BitQuery* query, const PlaneRoom& room, float* values, const TermsOf& terms_of,
+                      const Fetch& values_of) {
+  constexpr int Q = kSharedQueries;
+  PlaneBlock block = {};
+  for (int64_t row = range.begin; row < range.end;) {
+    row = next_planes<FOURS>(codes, bytes, scan, row, range.end, room, block);
+    if (!block.there) continue;
+    const BitTerms terms = bit_terms(block, terms_of);
+    int i = 0;
+    for (; i + Q <= count; i += Q)
+      offer_bits<Q, FOURS>(scan, first + i, block, terms, bytes, query + i, values, values_of);
+    for (; i < count; ++i) offer_bits<1, FOURS>(scan, first + i, block, terms, bytes, query + i, values, values_of);
+  }
+}
+
 inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan,
                             Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
                             const Fetch& values_of) {
-  constexpr int Q = 4;  // share the codes that are loaded and cut
   Room room = {scratch};
-  const int64_t stride = scan.queries.stride, bytes = (rows.d + 7) / 8, padded = (bytes + 15) / 16 * 16;
+  const int64_t stride = scan.queries.stride, bytes = (rows.d + 7) / 8;
   const int64_t size = byte_table_size(2 * bytes, 16);
-  uint8_t *planes = room.take<uint8_t>(kPlaneRows * padded), *copies = room.take<uint8_t>(kPlaneRows * padded);
+  const PlaneRoom planes = plane_room(bytes, room.take<uint8_t>(plane_room_size(bytes)));
   uint8_t* tables = room.take<uint8_t>(kTableQueries * size);
   float *folded = room.take<float>(stride), *entries = room.take<float>(32 * bytes);
   float* values = room.take<float>(stride);
-  PlaneBlock block = {};
   for (int64_t first = queries.begin; first < queries.end; first += kTableQueries) {
     const int count = queries.end - first < kTableQueries ? static_cast<int>(queries.end - first) : kTableQueries;
     BitQuery query[kTableQueries];
@@ -115,15 +129,10 @@ inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const C
       query[i] = bit_query(rows, form, folded, entries, tables + i * size);
       query[i].base = most_of_centroid(scan, first + i, coarse);
     }
-    for (int64_t row = range.begin; row < range.end;) {
-      row = next_planes<4>(codes, bytes, scan, row, range.end, copies, planes, block);
-      if (!block.count) break;
-      const BitTerms terms = bit_terms(block, terms_of);
-      int i = 0;
-      for (; i + Q <= count; i += Q)
-        offer_bits<Q>(scan, first + i, block, terms, planes, bytes, query + i, values, values_of);
-      for (; i < count; ++i) offer_bits<1>(scan, first + i, block, terms, planes, bytes, query + i, values, values_of);
-    }
+    if (takes_fours(codes, count))
+      scan_bits<kFours>(codes, bytes, scan, range, first, count, query, planes, values, terms_of, values_of);
+    else
+      scan_bits<false>(codes, bytes, scan, range, first, count, query, planes, values, terms_of, values_of);
   }
 }
 

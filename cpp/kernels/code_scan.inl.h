@@ -115,7 +115,8 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
 inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
                           int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
   const int64_t readable = (codes.n - 1) * codes.stride + bytes;
-  if (!scan.mask && row + kCodeBlock <= end && (row + kCodeBlock - 1) * codes.stride + read <= readable) {
+  const bool in_place = codes.byte_stride == 1;
+  if (in_place && !scan.mask && row + kCodeBlock <= end && (row + kCodeBlock - 1) * codes.stride + read <= readable) {
     block.count = kCodeBlock;
     for (int n = 0; n < kCodeBlock; ++n) block.ids[n] = row + n;
     for (int n = 0; n < kCodeBlock; ++n) block.rows[n] = codes.data + (row + n) * codes.stride;
@@ -125,8 +126,8 @@ inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const
       if (scan.mask && !scan.mask[row]) continue;
       const int n = block.count++;
       block.ids[n] = row;
-      block.rows[n] = codes.data + row * codes.stride;
-      if (row * codes.stride + read <= readable) continue;
+      block.rows[n] = code_of(codes, row, bytes, copies + n * read);
+      if (!in_place || row * codes.stride + read <= readable) continue;
       __builtin_memcpy(copies + n * read, block.rows[n], static_cast<size_t>(bytes));
       block.rows[n] = copies + n * read;
     }

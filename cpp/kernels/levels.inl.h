@@ -134,6 +134,9 @@ EMB_OP LevelBytes level_bytes(const LevelsParams& p) {
 
 void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
                  Range queries, float* scratch) {
+  const int64_t size = (p.d * p.bits + 7) / 8;
+  uint8_t* copy = reinterpret_cast<uint8_t*>(scratch);
+  scratch += padded16(p.d);
   const LevelBytes bytes = level_bytes(p);
   const float most = __builtin_fmaxf(__builtin_fabsf(p.levels[0]), __builtin_fabsf(p.levels[(1 << p.bits) - 1]));
   const auto form_of = [&](const float* x, float* folded) {
@@ -162,7 +165,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     const int used = bits() <= 4 ? bits() : 0;  // beyond, no table is short enough
     scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
                terms_of, [&](int64_t row, float* buffer) {
-                 levels_decode_row<bits()>(codes.data + row * codes.stride, p, buffer, true);
+                 levels_decode_row<bits()>(code_of(codes, row, size, copy), p, buffer, true);
                  add_extras(e, row, buffer, scan.queries.stride);
                  return static_cast<const float*>(buffer);
                });

@@ -187,6 +187,15 @@ inline int64_t refused_row(const Block& block, int64_t d) {
   return kAllFinite;
 }
 
+// The code of a row, of `bytes` bytes: where it lies, or put together in `copy`.
+EMB_OP const uint8_t* code_of(const Codes& codes, int64_t row, int64_t bytes, uint8_t* copy) {
+  const uint8_t* code = codes.data + row * codes.stride;
+  if (codes.byte_stride == 1) return code;
+  const int64_t step = codes.byte_stride;  // which bytes that are written might change, for all the compiler knows
+  for (int64_t b = 0; b < bytes; ++b) copy[b] = code[b * step];
+  return copy;
+}
+
 EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64_t stride) {
   if (!coarse.count) return;
   const float* centroid = coarse.centroids + coarse.of(row) * stride;
@@ -196,6 +205,10 @@ EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64
 // 16 elements of a column, from lane to lane: through memory, 16 stores would have to end before one load.
 template <class T>
 EMB_OP void column_elements(const Column& column, const int64_t* rows, T* out) {
+  if (column.stride == sizeof(T) && rows[15] == rows[0] + 15) {  // for they ascend
+    __builtin_memcpy(out, column.data + rows[0] * column.stride, 16 * sizeof(T));
+    return;
+  }
   typedef T elements __attribute__((vector_size(16 * sizeof(T))));
   const auto at = [&](int lane) {
     T value;

@@ -8,9 +8,12 @@
 namespace embcodec {
 
 // Rows of codes: the bytes of a row are contiguous, rows lie `stride` bytes apart.
+// Codes of n rows. In row order a code's bytes lie side by side and `stride` leads to the next row; in column order,
+// which scans through lookup tables take (code_of), `byte_stride` leads to the next byte and rows lie side by side.
 struct Codes {
   const uint8_t* data;
   int64_t n, stride;
+  int64_t byte_stride = 1;
 };
 struct CodesOut {
   uint8_t* data;
@@ -207,8 +210,8 @@ static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
 // A lookup table of bytes: for m subspaces and what fills up four bytes of a code.
 static constexpr int64_t byte_table_size(int64_t m, int64_t ksub) { return ksub == 16 ? (m + 7) / 8 * 128 : m * ksub; }
 
-// ... for one over packed codes too: copies of 32 rows' codes, bytes and bounds of the queries, or tables of 16
-// queries.
+// ... for one over packed codes too: a copy of a code, then copies of 32 rows' codes, bytes and bounds of the queries,
+// or tables of 16 queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
   const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 2 + products + 9 * 16;
@@ -216,7 +219,7 @@ static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t c
       2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries);
   const int64_t most = few > tables ? few : tables;
-  return most > floats ? most : floats;
+  return (most > floats ? most : floats) + padded16(d);
 }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
@@ -238,9 +241,9 @@ constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one 
 // Lookup tables: the codewords, 16 side by side.
 static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
 // ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
-// the codewords, or tables of bytes and 64 rows of codes twice.
+// the codewords, then copies of the rows' codes; or tables of bytes and blocks of 64 rows of codes.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
-  const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub);
+  const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub) + kAdcRows * m / 4;
   const int64_t bytes = 4 * byte_table_size(m, ksub) + 2 * 64 * (m + 15) / 4 + 16;
   return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
 }

@@ -162,7 +162,8 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
 
 #define EMB_BYTE_TABLES 1
 constexpr int kPlaneRows = 32;
-constexpr bool kLongTables = false;  // of 256 entries
+constexpr int kLongTableQueries = 3;  // at most these share codes of 8 bits: more are faster with tables of floats
+constexpr bool kFours = false;        // codes of 4 bits are transposed by fours
 
 // 16 bytes of each row, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.
@@ -189,9 +190,15 @@ inline void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* plane
   for (int r = 0; r < 16; ++r) _mm256_storeu_si256(reinterpret_cast<__m256i*>(planes + r * kPlaneRows), a[r]);
 }
 
-template <int BITS>
+template <bool>
 EMB_OP void transpose_codes(const uint8_t* codes, int64_t stride, uint8_t* planes, const uint8_t* ahead, int64_t step) {
   transpose_bytes(codes, stride, planes, ahead, step);
+}
+
+// Four columns of kPlaneRows rows.
+template <bool>
+EMB_OP void put_columns(const uint8_t* const* columns, uint8_t* planes) {
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(planes + i * kPlaneRows, columns[i], kPlaneRows);
 }
 
 // Where the 16 entries of subspace s lie.
@@ -201,21 +208,39 @@ EMB_OP __m256i short_entries(const uint8_t* table, __m256i codes) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), codes);
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of 4 bits, are at least those in `least`, (Q,
+// The low four bits choose in each of 16 parts of a table, where a shuffle gives 0 if the highest is set: so that two
+// parts make one; the bits between choose among these.
+EMB_OP __m256i long_entries(const uint8_t* table, __m256i codes) {
+  const __m256i other = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+  const __m256i bit4 = _mm256_slli_epi16(codes, 3), bit5 = _mm256_slli_epi16(codes, 2);
+  const auto eighth = [&](int i) {
+    return _mm256_or_si256(short_entries(table + 16 * i, codes), short_entries(table + 128 + 16 * i, other));
+  };
+  const auto half = [&](int i) {
+    const __m256i first = _mm256_blendv_epi8(eighth(i), eighth(i + 1), bit4);
+    return _mm256_blendv_epi8(first, _mm256_blendv_epi8(eighth(i + 2), eighth(i + 3), bit4), bit5);
+  };
+  return _mm256_blendv_epi8(half(0), half(4), _mm256_slli_epi16(codes, 1));
+}
+
+// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`, (Q,
 // kPlaneRows). Their tables lie `size` bytes apart. Entries are at most 127, so that two fit a byte.
 // Not inlined: the compiler then keeps the sums in registers.
-template <int BITS, int Q>
-__attribute__((noinline)) void rows_reaching(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
-                                             const uint16_t* least, uint64_t* rows) {
+template <int BITS, int Q, bool>
+__attribute__((noinline)) void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
+                                             int64_t size, const uint16_t* least, uint64_t* rows) {
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
   for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm256_setzero_si256();
-  for (int64_t b = 0; b < bytes; ++b, planes += kPlaneRows, table += 32) {
+  for (int64_t b = 0; b < bytes; ++b, planes += stride, table += BITS == 8 ? 256 : 32) {
+    __builtin_prefetch(planes + kColumnAhead);
     const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(planes));
     const __m256i low = _mm256_and_si256(codes, nibble), high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
     for (int q = 0; q < Q; ++q) {
-      const __m256i entries =
-          _mm256_add_epi8(short_entries(table + q * size, low), short_entries(table + q * size + 16, high));
+      const uint8_t* of_query = table + q * size;
+      const __m256i entries = BITS == 8
+                                  ? long_entries(of_query, codes)
+                                  : _mm256_add_epi8(short_entries(of_query, low), short_entries(of_query + 16, high));
       both[q] = _mm256_add_epi16(both[q], entries);
       odd[q] = _mm256_add_epi16(odd[q], _mm256_srli_epi16(entries, 8));
     }

@@ -9,6 +9,8 @@ namespace {
 
 constexpr int64_t kAhead = 8192;
 
+constexpr int64_t kColumnAhead = 128;  // in each of many columns
+
 EMB_OP void prefetch_ahead(const uint8_t* p) {
   __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + kAhead));
 }

@@ -49,6 +49,17 @@ def test_scores_are_those_of_the_decoded_rows(
 
 
 @pytest.mark.parametrize("metric", METRICS)
+def test_codes_in_column_order(codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str) -> None:
+    codes = codec.encode(rows)
+    columns = np.asfortranarray(codes)
+    for got, want in zip(
+        codec.search(columns, queries, 20, metric), codec.search(codes, queries, 20, metric)
+    ):
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(codec.decode(columns), codec.decode(codes))
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_blocks_do_not_show(
     codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     const LevelsParams p = {levels.get(), midpoints.get(), step.get(), inverse.get(), c.d, bits};
     k.levels_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
     out.add("levels_encode", codes);
+    const Exact<uint8_t> columns = in_columns(codes, c.n);
     add_decoded(out, "levels_decode", y, [&](RowsOut to) { k.levels_decode(from, p, to, {0, c.n}, scratch.get()); });
     for (const RowExtras& e :
          {RowExtras{{Column::f32, reinterpret_cast<const char*>(factor.get()), 4},
@@ -72,9 +73,10 @@ void levels_family(Results& out, const Kernels& k, Case c) {
                     centroids.get()},
           {{}, {centroids.get(), centroid.get(), 2}, {}, nullptr},
           {{Column::f16, reinterpret_cast<const char*>(factor.get()), 4}, {centroids.get(), nullptr, 1}, {}, nullptr}})
-      add_scan(
-          out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
-          [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(from, p, e, s, rows, part, m); });
+      for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}})
+        add_scan(
+            out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
+            [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(either, p, e, s, rows, part, m); });
   }
 }
 
@@ -90,9 +92,11 @@ void binary_family(Results& out, const Kernels& k, Case c) {
     k.bits_encode(c.rows(), threshold.get(), msb, {codes.get(), size}, {0, c.n}, scratch.get());
     out.add("bits_encode", codes);
     add_decoded(out, "bits_decode", y, [&](RowsOut to) { k.bits_decode(from, p, to, {0, c.n}, scratch.get()); });
-    add_scan(
-        out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
-        [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(from, p, s, rows, part, m); });
+    const Exact<uint8_t> columns = in_columns(codes, c.n);
+    for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}})
+      add_scan(
+          out, "bits_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq); },
+          [&](const Scan& s, Range rows, Range part, float* m) { k.bits_topk(either, p, s, rows, part, m); });
     add_scan(
         out, "hamming_topk", k, c, [](int64_t) { return 0; },
         [&](const Scan& s, Range rows, Range part, float*) {
@@ -192,9 +196,11 @@ void pq_family(Results& out, const Kernels& k, Case c) {
       k.pq_tables(p, {c.q.get(), nullptr, nullptr, 3, c.d, c.d}, metric, tables.get(), {0, 3}, blocks.get());
       out.add("pq_tables", tables);
     }
-    add_scan(
-        out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub); },
-        [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(from, p, s, rows, part, x); });
+    const Exact<uint8_t> columns = in_columns(others, c.n);
+    for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}})
+      add_scan(
+          out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub); },
+          [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(either, p, s, rows, part, x); });
   }
 }
 

@@ -30,6 +30,13 @@ struct Exact {  // exactly n elements on the heap, so that AddressSanitizer sees
   std::unique_ptr<T[]> data;
 };
 
+// Codes of n rows, their bytes column by column.
+inline Exact<uint8_t> in_columns(const Exact<uint8_t>& codes, int64_t n) {
+  Exact<uint8_t> columns(codes.n);
+  for (int64_t i = 0; i < codes.n; ++i) columns[i] = codes[i % n * (codes.n / n) + i / n];
+  return columns;
+}
+
 // What kernels gave: for each of them all its bytes, in the order of the calls.
 class Results {
  public:

@@ -111,3 +111,41 @@ def test_a_row_that_is_masked_may_hold_anything(isa):
     np.testing.assert_array_equal(ids, [[0, 1, 3, 4]])
     with pytest.raises(ValueError, match="flat_topk: x has a non-finite value in row 2"):
         kernels.flat_topk(x, x[:1], 4, isa=isa)
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("name", ["pq_topk", "levels_topk", "bits_topk"])
+@pytest.mark.parametrize("nq", [1, 5, 40])
+def test_codes_in_column_order(name, nq, isa):
+    """As in row order, for every path through the kernel: few rows and many, few queries and many, a mask."""
+    rng = np.random.default_rng(3)
+    for n, metric, masked, variant in product(
+        (1, 70, 4999, 9001), ("ip", "l2", "cosine"), (False, True), REGISTRY[name].variants
+    ):
+        x = rng.standard_normal((300, 40)).astype(np.float32)
+        inputs = REGISTRY[name].inputs(x, np.random.default_rng(2), **variant)
+        rows = rng.integers(300, size=n)  # many ties
+        codes = inputs.pop("codes")[rows]
+        of_rows = {"factor", "centroid", "shift"} & inputs.keys()
+        inputs |= {key: inputs[key][rows] for key in of_rows if inputs[key] is not None}
+        queries = rng.standard_normal((nq, 40)).astype(np.float32)
+        mask = rng.random(n) < 0.3 if masked else None
+        inputs |= {"queries": queries, "k": min(n, 10), "metric": metric, "mask": mask}
+        want = search(name, {"codes": codes, **inputs}, isa)
+        got = search(name, {"codes": np.asfortranarray(codes), **inputs}, isa)
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+def test_codes_in_column_order_are_read_in_place(isa):
+    """A view of some columns and rows of a larger array, and an array backwards."""
+    rng = np.random.default_rng(4)
+    codebooks = rng.standard_normal((6, 256, 2)).astype(np.float32)
+    queries = rng.standard_normal((2, 12)).astype(np.float32)
+    large = np.asfortranarray(rng.integers(256, size=(6000, 9), dtype=np.uint8))
+    for codes in (large[500:5500, 2:8], large[:, 8:2:-1], large[::-1, 2:8], large[::3, 2:8]):
+        got = kernels.pq_topk(codes, codebooks, queries, 5, isa=isa)
+        want = kernels.pq_topk(codes.copy(order="C"), codebooks, queries, 5, isa=isa)
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])

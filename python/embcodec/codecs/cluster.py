@@ -10,7 +10,7 @@ import numpy.typing as npt
 from embcodec.kernels import flat_topk, kmeans_fit, vq_encode
 
 from .base import Coder, Tensor
-from .rows import F32, I64, U8, Bools, Floats, blocks, on_device, refuse_rows
+from .rows import F32, I64, U8, Bools, Floats, blocks, numbers, on_device, refuse_rows
 from .scan import Hits, best
 from .spec import register
 
@@ -43,7 +43,7 @@ class VQ(Coder):
         out[...] = ids.view(np.uint8).reshape(-1, 4)[:, : out.shape[1]]
 
     def _ids(self, codes: U8) -> npt.NDArray[np.uint32]:
-        ids: npt.NDArray[np.uint32] = np.pad(codes, ((0, 0), (0, 4 - codes.shape[1]))).view("<u4")[:, 0]
+        ids: npt.NDArray[np.uint32] = numbers(np.pad(codes, ((0, 0), (0, 4 - codes.shape[1]))), "<u4")[:, 0]
         refuse_rows(self.text, f"row {{row}} names a codeword beyond {self.k}", ids >= self.k)
         ids = np.minimum(ids, np.uint32(self.k - 1))  # on a device all go on
         return ids

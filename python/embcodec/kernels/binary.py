@@ -150,7 +150,7 @@ def bits_topk(
     A row's score is that of the row that `bits_decode` gives.
 
     Args:
-        codes: uint8 (n, ceil(d / 8)), from `bits_encode`.
+        codes: uint8 (n, ceil(d / 8)), from `bits_encode`. In row or in column order, as for `pq_topk`.
         queries: rows (nq, d) of float32, float16, bfloat16 or float64.
         k: rows wanted, 1 to n.
         low: a number, or one for each dimension, float (d,).

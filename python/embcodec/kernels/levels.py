@@ -112,7 +112,8 @@ def levels_topk(
     A row is factor * (what `levels_decode` gives + shift * direction) + its centroid, where these are given.
 
     Args:
-        codes: uint8 (n, ceil(d * bits / 8)), from `levels_encode`.
+        codes: uint8 (n, ceil(d * bits / 8)), from `levels_encode`. In row order, or,
+            at 1 bit to advantage, in column order, as for `pq_topk`.
         levels: float (2**bits,), bits 1 to 8, ascending.
         step: float (d,).
         queries: rows (nq, d) of float32, float16, bfloat16 or float64.

@@ -187,7 +187,8 @@ def pq_topk(
     """The k codes that score best against each query, by sums of `pq_tables` (asymmetric distance).
 
     Args:
-        codes: uint8 (n, code_size), from `pq_encode`.
+        codes: uint8 (n, code_size), from `pq_encode`. In column order (`numpy.asfortranarray`) they are read
+            where they lie too, by the CPU, and few queries are faster: no transpose is needed.
         codebooks: float (m, ksub, dsub), ksub 256 or 16.
         queries: rows (nq, m * dsub) of float32, float16, bfloat16 or float64.
         k: rows wanted, 1 to n.
