@@ -248,8 +248,8 @@ static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) 
   return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
 }
 
-// ... and for sparse rows: a row, maxima of its parts, candidates' indices and magnitudes.
-static constexpr int64_t topk_encode_scratch(int64_t d) { return 4 * padded16(d); }
+// ... and for sparse rows: a row, values and indices of candidates, which are written 16 at a time.
+static constexpr int64_t topk_encode_scratch(int64_t d) { return 3 * (padded16(d) + 16); }
 // ... and for their scan: columns and bounds of the queries.
 static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
   return many_queries(d, queries) * (d + 4) + 5 * 16;

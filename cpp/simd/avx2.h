@@ -99,6 +99,28 @@ EMB_OP i32x16 load_i32(const int32_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
 }
+// Byte i of entry m: the place of the i-th set bit of m.
+struct Compression {
+  uint64_t lanes[256];
+};
+constexpr Compression compression() {
+  Compression c = {};
+  for (int m = 0; m < 256; ++m)
+    for (uint64_t bit = 0, at = 0; bit < 8; ++bit)
+      if (m >> bit & 1) c.lanes[m] |= bit << at, at += 8;
+  return c;
+}
+constexpr Compression kCompression = compression();
+EMB_OP int compress_store8(float* to, int32_t* indices_to, __m256 a, __m256i indices, int m) {
+  const __m256i from = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kCompression.lanes + m)));
+  _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(a, from));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(indices_to), _mm256_permutevar8x32_epi32(indices, from));
+  return __builtin_popcount(static_cast<unsigned>(m));
+}
+EMB_OP int compress_store(float* to, int32_t* indices_to, f32x16 a, i32x16 indices, mask16 m) {
+  const int count = compress_store8(to, indices_to, a.lo, indices.lo, _mm256_movemask_ps(m.lo));
+  return count + compress_store8(to + count, indices_to + count, a.hi, indices.hi, _mm256_movemask_ps(m.hi));
+}
 EMB_OP i32x16 widen_u8(__m128i bytes) {
   return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes))};
 }

@@ -79,6 +79,15 @@ EMB_OP void store_i32(int32_t* p, i32x16 a) {
 }
 EMB_OP i32x16 load_i32(const int32_t* p){EMB_LANES(i32x16, vld1q_s32(p + 4 * i))}
 
+EMB_OP int compress_store(float* to, int32_t* indices_to, f32x16 a, i32x16 indices, mask16 m) {
+  uint32_t count = 0;
+  for (int i = 0; i < 16; ++i) {
+    to[count] = a.v[i / 4][i % 4];
+    indices_to[count] = indices.v[i / 4][i % 4];
+    count += m.v[i / 4][i % 4] & 1;
+  }
+  return static_cast<int>(count);
+}
 EMB_OP i32x16 widen_u8(uint8x16_t bytes) {
   const uint16x8_t lo = vmovl_u8(vget_low_u8(bytes)), hi = vmovl_u8(vget_high_u8(bytes));
   i32x16 r;

@@ -107,6 +107,17 @@ EMB_OP i32x16 load_i32(const int32_t* p) {
   __builtin_memcpy(&r, p, 64);
   return r;
 }
+// The lanes that m sets, and those of `indices`, side by side; how many they are. `to` and `indices_to` have room for
+// 16, whatever m sets.
+EMB_OP int compress_store(float* to, int32_t* indices_to, f32x16 a, i32x16 indices, mask16 m) {
+  int count = 0;
+  for (int i = 0; i < 16; ++i) {
+    to[count] = a.v[i / 4][i % 4];
+    indices_to[count] = indices.v[i / 4][i % 4];
+    count -= m.v[i / 4][i % 4];
+  }
+  return count;
+}
 EMB_OP i32x16 load_u8(const uint8_t* p) {
   i32x16 r;
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i];

@@ -190,6 +190,23 @@ def test_large_results_in_memory_already_written(odd):
         assert (memory[odd + n * d :] == 7).all()
 
 
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize(("d", "k"), [(7, 3), (100, 1), (384, 32), (401, 400), (1000, 90)])
+def test_rows_unlike_the_row_before(d, k, isa):
+    """topk_encode expects of a row what it found in those before; being wrong must not show."""
+    rng = np.random.default_rng(6)
+    x = data(120, d)
+    x[0::6] **= 9
+    x[1::6] *= np.exp(rng.normal(0, 20, (20, 1)))
+    x[2::6] *= rng.random((20, d)) < 0.05
+    x[3::6] = x[3::6].round()
+    x[4::6] = np.copysign(np.finfo(np.float32).max, x[4::6])  # their sum is infinite
+    x = x[rng.permutation(120)]
+    assert result("topk_encode", {"x": x, "k": k}, isa=isa) == [
+        a.tobytes() for a in REGISTRY["topk_encode"].reference(x, k)
+    ]
+
+
 def test_many_python_threads_at_once():
     """Each kernel from eight threads, with three threads of its own, and all kernels beside each other."""
     jobs = [(name, inputs_of(name, data(513, 24))) for name in REGISTRY]
