@@ -324,7 +324,9 @@ EMB_OP void transpose_bytes(const uint8_t* codes, int64_t stride, uint8_t* plane
 
 // The lower 16 bits of each 32.
 EMB_OP __m512i lower_words(__m512i a, __m512i b) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(a)), _mm512_cvtepi32_epi16(b), 1);
+  alignas(64) static constexpr uint16_t kEven[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                     32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
+  return _mm512_permutex2var_epi16(a, _mm512_load_si512(kEven), b);
 }
 EMB_OP __m512i long_entries(const uint8_t* table, __m512i codes) {
   const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), codes, _mm512_loadu_si512(table + 64));
@@ -359,6 +361,18 @@ EMB_OP void put_columns(const uint8_t* const* columns, uint8_t* planes) {
   }
   for (int i = 0; i < 4; ++i) _mm512_storeu_si512(planes + i * kPlaneRows, a[i]);
 }
+
+#if defined(EMB_EMULATED)
+EMB_OP __m512i load_words(const uint16_t* p) {
+  int32_t lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = p[i];
+  return _mm512_loadu_si512(lanes);
+}
+#else
+EMB_OP __m512i load_words(const uint16_t* p) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+#endif
 
 // Of codes of 4 bits, a permute looks up 64 entries and a product with ones adds them by fours. Not inlined: the
 // compiler then keeps the sums in registers.
@@ -395,7 +409,7 @@ __attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_
 #pragma GCC unroll 4
     for (int g = 0; g < 4; ++g) {
       const uint16_t* limit = least + q * kPlaneRows + 16 * g;
-      const __m512i wanted = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit)));
+      const __m512i wanted = load_words(limit);
       rows[q] |= static_cast<uint64_t>(_mm512_cmpge_epi32_mask(sum[q][g], wanted)) << (16 * g);
     }
   }
