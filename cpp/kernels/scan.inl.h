@@ -205,10 +205,17 @@ EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64
 // 16 elements of a column, from lane to lane: through memory, 16 stores would have to end before one load.
 template <class T>
 EMB_OP void column_elements(const Column& column, const int64_t* rows, T* out) {
-  if (column.stride == sizeof(T) && rows[15] == rows[0] + 15) {  // for they ascend
-    __builtin_memcpy(out, column.data + rows[0] * column.stride, 16 * sizeof(T));
+  const bool consecutive = rows[15] == rows[0] + 15;  // for they ascend
+  const char* first = column.data + rows[0] * column.stride;
+  if (consecutive && column.stride == sizeof(T)) {
+    __builtin_memcpy(out, first, 16 * sizeof(T));
     return;
   }
+#if EMB_LOADS_APART
+  // What lies before an element belongs to the row before, if there is one.
+  if (consecutive && rows[0] > 0 && column.stride >= 4 && column.stride < (1 << 24))
+    return load_apart(first, column.stride, out);
+#endif
   typedef T elements __attribute__((vector_size(16 * sizeof(T))));
   const auto at = [&](int lane) {
     T value;

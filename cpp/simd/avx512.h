@@ -267,6 +267,24 @@ EMB_OP void transpose16(const float* row, int64_t stride, float* columns) {
   store(columns + 48, _mm512_castpd_ps(_mm512_unpackhi_pd(ab23, cd23)));
 }
 
+#if !defined(EMB_EMULATED)
+#define EMB_LOADS_APART 1
+// 16 elements `stride` bytes apart, by words of four bytes that end with them.
+EMB_OP __m512i words_apart(const char* p, int64_t stride) {
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm512_i32gather_epi32(_mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(stride))), p, 1);
+}
+EMB_OP void load_apart(const char* p, int64_t stride, uint16_t* out) {
+  const __m512i words = _mm512_srli_epi32(words_apart(p - 2, stride), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(words));
+}
+EMB_OP void load_apart(const char* p, int64_t stride, int8_t* out) {
+  const __m512i words = _mm512_srli_epi32(words_apart(p - 3, stride), 24);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(words));
+}
+EMB_OP void load_apart(const char* p, int64_t stride, float* out) { _mm512_storeu_si512(out, words_apart(p, stride)); }
+#endif
+
 }  // namespace
 }  // namespace EMB_ISA
 }  // namespace embcodec
