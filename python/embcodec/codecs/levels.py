@@ -185,19 +185,22 @@ class Rotated(Coder):
     ) -> Hits:
         """Rotations keep every metric, so the scan works on coordinates; mean and centroids join there."""
         packed, shift, factor = self._parts(codes)
+        centroids = coarse.centroids + self.mean
+        turned = self._turn.forward(np.concatenate([queries, centroids, self.direction[None]]))
+        nq = len(queries)
         return levels_topk(
             packed,
             self.levels,
             self.step,
-            self._turn.adjoint(queries),
+            turned[:nq],
             k,
             metric=metric,
             mask=mask,
             factor=factor,
-            centroids=self._turn.forward(coarse.centroids + self.mean),
+            centroids=turned[nq:-1],
             centroid=coarse.ids,
             shift=shift,
-            direction=self._turned(self.direction),
+            direction=turned[-1],
             threads=threads,
         )
 
