@@ -217,7 +217,7 @@ static constexpr int64_t levels_stride(int64_t d) { return (d + 127 + 63) / 64 *
 static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * levels_stride(d) / 4; }
 // A scan of many queries in bytes.
 static constexpr int64_t level_queries(int64_t d, int64_t queries, int64_t centroids) {
-  return fitting_queries((int64_t{1} << 20) / (padded16(d) + 4 * centroids), queries);
+  return fitting_queries((int64_t{1} << 19) / (padded16(d) + 4 * centroids), queries);
 }
 // ... levels, rows as float32, bytes of the queries and what bounds their scores.
 static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
