@@ -331,8 +331,8 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
     float factors[kIntBlock];
     trellis_block(codes, p, ids, count, out, factors);
   };
-  // A few components are much larger than the others: with one unit for all of a query, a scan of 1,024 dimensions
-  // scored 40 rows for each that it kept, and took three times as long.
+  // A few components are much larger than the others: with one unit for all of a query, the bound let 54 rows of 1,024
+  // dimensions through for each that a closer one left.
   const int64_t n = p.coded, ends[] = {n / 32 / 4 * 4, n / 8 / 4 * 4, n};
   const float least = 32.0f * __builtin_sqrtf(static_cast<float>(n));
   scan_level_codes<3>({n, levels_stride(p.d), 0.0f, least}, ends, coarse, scan, rows, queries, scratch, form_of,
