@@ -2,6 +2,7 @@
 // for them, with the query's bytes. As in many.inl.h, sums only decide which rows cannot be among the best.
 #pragma once
 #include "bit_tables.inl.h"
+#include "byte_scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -81,16 +82,6 @@ inline void put_code_query(const Products& rows, const CodeForm& form, const flo
   q.error[i] = finite ? kMargin * (error + rounded) : __builtin_inff();
   q.extra[i] = form.extra;
   q.extra_error[i] = kMargin * rounding_of(rows.d) * form.extra_sizes;
-}
-
-inline void put_centroids(const Scan& scan, int64_t query, const Coarse& coarse, const CodeQueries& q, int64_t i) {
-  q.slack[i] = 0.0f;
-  for (int64_t c = 0; c < coarse.count; ++c) {
-    float sizes;
-    q.base[c * kManyQueries + i] = product_and_sizes(scan, query, coarse.centroids + c * scan.queries.stride, sizes);
-    const float slack = sizes < kLarge ? kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
-    q.slack[i] = slack > q.slack[i] ? slack : q.slack[i];
-  }
 }
 
 // Which rows may score better than `floor`.
@@ -185,7 +176,7 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
     put_code_query(rows, form_of(x, folded), folded, q, i);
-    put_centroids(scan, queries.begin + i, coarse, q, i);
+    q.slack[i] = put_bases(scan, queries.begin + i, coarse, q.base + i, kManyQueries);
   }
   CodeBlock32 block = {};
   for (int64_t row = range.begin; row < range.end;) {
@@ -210,6 +201,47 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
 
 #endif
 
+#if EMB_BYTE_COLUMNS
+
+inline void scan_codes_many(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan,
+                            Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
+                            const Fetch& values_of) {
+  const int64_t stride = levels_stride(rows.d);
+  const int centre = (rows.largest + 1) / 2;
+  const float least = 0.25f * static_cast<float>(centre) * __builtin_sqrtf(static_cast<float>(rows.d));
+  const int64_t bytes = (rows.d * rows.bits + 7) / 8;
+  uint8_t* copy = reinterpret_cast<uint8_t*>(scratch);
+  scratch += padded16(rows.d);
+  const auto levels_of = [&](const int64_t* ids, int count, int8_t* out) {
+    for (int n = 0; n < count; ++n, out += stride) {
+      const uint8_t* row = code_of(codes, ids[n], bytes, copy);
+      switch (rows.bits) {
+        case 8:
+          unpack_levels<8>(row, rows.d, rows.table, centre, out);
+          break;
+        case 6:
+          unpack_levels<6>(row, rows.d, rows.table, centre, out);
+          break;
+        case 4:
+          unpack_levels<4>(row, rows.d, rows.table, centre, out);
+          break;
+        case 3:
+          unpack_levels<3>(row, rows.d, rows.table, centre, out);
+          break;
+        case 2:
+          unpack_levels<2>(row, rows.d, rows.table, centre, out);
+          break;
+        default:
+          unpack_levels<1>(row, rows.d, rows.table, centre, out);
+      }
+    }
+  };
+  scan_level_codes<1>({rows.d, stride, static_cast<float>(centre), least}, {(rows.d + 3) / 4 * 4}, coarse, scan, range,
+                      queries, scratch, form_of, terms_of, levels_of, values_of);
+}
+
+#endif
+
 // The search over packed codes. `scratch`: code_scan_scratch.
 inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
                        Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
@@ -224,6 +256,10 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
   if (few && multiply && scan.metric == Metric::ip)
     return scan_codes_few(codes, PackedProducts{rows}, coarse, scan, range, queries, scratch, form_of, terms_of,
                           values_of);
+#if EMB_BYTE_COLUMNS
+  if (!few && rows.bits && !rows.msb && scan.metric == Metric::ip)
+    return scan_codes_many(codes, rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
+#endif
 #else
   (void)codes, (void)rows, (void)coarse, (void)form_of, (void)terms_of;
 #endif

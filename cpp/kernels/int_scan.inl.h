@@ -19,16 +19,16 @@ struct LevelRows {
 // float32 score by at most `error` times the length of the row's levels and its factor, and `slack`.
 struct IntQueries {
   int64_t most;    // queries that there is room for
-  int8_t* bytes;   // (most, stride), or one row where queries go to columns
+  int8_t* bytes;   // (most, stride)
   int16_t* words;  // (most, stride)
   int32_t* total;  // the sum of the bytes
   float *unit8, *error8, *unit16, *error16, *slack;
   float* base;  // (centroids, most): products with the centroids; zeros if there are none
 };
 
-inline IntQueries int_queries(int64_t most, int64_t rows_of_bytes, int64_t stride, int64_t centroids, Room& room) {
+inline IntQueries int_queries(int64_t most, int64_t stride, int64_t centroids, Room& room) {
   IntQueries q = {most,
-                  room.take<int8_t>(rows_of_bytes * stride),
+                  room.take<int8_t>(most * stride),
                   room.take<int16_t>(most * stride),
                   room.take<int32_t>(most),
                   room.take<float>(most),
@@ -87,13 +87,7 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
   const float rounded = rounding * (__builtin_sqrtf(square) + 1e-19f);  // squares of less than that vanish
   to.error8[i] = kMargin * (lost8 + rounded);
   to.error16[i] = kMargin * (lost16 + rounded);
-  to.slack[i] = 0.0f;
-  for (int64_t c = 0; c < coarse.count; ++c) {
-    float sizes;
-    to.base[c * to.most + i] = product_and_sizes(scan, query, coarse.centroids + c * scan.queries.stride, sizes);
-    const float slack = sizes < kLarge ? kMargin * rounding * sizes : __builtin_inff();
-    to.slack[i] = slack > to.slack[i] ? slack : to.slack[i];
-  }
+  to.slack[i] = put_bases(scan, query, coarse, to.base + i, to.most);
 }
 
 // A block of rows that may be returned, as levels, and those that were needed as float32.
@@ -187,7 +181,7 @@ EMB_OP int64_t fill_block(const Coarse& coarse, const Scan& scan, const IntQueri
 template <class Levels, class Values>
 EMB_OP void scan_levels_few(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
                             LevelBlock& block, Room room, const Levels& levels_of, const Values& values_of) {
-  const IntQueries q = int_queries(kManyQueries, kManyQueries, rows.stride, coarse.count, room);
+  const IntQueries q = int_queries(kManyQueries, rows.stride, coarse.count, room);
   const int64_t count = queries.end - queries.begin;
   for (int64_t i = 0; i < count; ++i)
     prepare_query(rows, scan, queries.begin + i, coarse, q, i, q.bytes + i * rows.stride, room.next);
@@ -201,51 +195,6 @@ EMB_OP void scan_levels_few(const LevelRows& rows, const Coarse& coarse, const S
   }
 }
 
-#if EMB_BYTE_COLUMNS
-
-struct LevelColumns : ByteColumns {
-  static constexpr bool kBase = true;
-  const float* bases;
-  const int32_t* base_of;
-  EMB_OP f32x16 base(int r, int64_t i) const { return load(bases + base_of[r] + i); }
-};
-
-template <class Levels, class Values>
-EMB_OP void scan_levels_many(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
-                             LevelBlock& block, Room room, const Levels& levels_of, const Values& values_of) {
-  const int64_t most = many_queries(scan.queries.d, queries.end - queries.begin, coarse.count);
-  const int64_t n = (rows.n + 3) / 4 * 4;
-  const IntQueries q = int_queries(most, 1, rows.stride, coarse.count, room);
-  QueryBounds bounds = query_bounds(most, room);
-  bounds.error = q.error8;
-  uint8_t* columns = room.take<uint8_t>(most * n);
-  int32_t totals[kIntBlock] = {};
-  RowBounds of_rows = {};
-  const LevelColumns tile = {{block.levels, rows.stride, n, totals, columns, q.unit8}, q.base, block.base};
-  for (int64_t first = queries.begin; first < queries.end; first += most) {
-    const int64_t count = queries.end - first < most ? queries.end - first : most;
-    for (int64_t i = 0; i < count; ++i) {
-      prepare_query(rows, scan, first + i, coarse, q, i, q.bytes, room.next);
-      to_column(q.bytes, n, columns, i);
-      bounds.length[i] = 0.0f;
-      bounds.scale[i] = 1.0f;
-      bounds.shift[i] = -q.slack[i];
-    }
-    for (int64_t row = range.begin; row < range.end;) {
-      row = fill_block(coarse, scan, q, row, range.end, block, levels_of, [&](int r) {
-        const LevelSums sums = level_sums(block.levels + r * rows.stride, n);
-        totals[r] = sums.total;
-        return kMargin * __builtin_sqrtf(static_cast<float>(sums.squares));
-      });
-      for (int r = 0; r < block.count; ++r) of_rows.factor[r] = block.factor[r], of_rows.size[r] = block.size[r];
-      offer_block(scan, bounds, of_rows, block.count, first, count, tile,
-                  [&](int r, int64_t query) { rescore(rows, scan, query, block, r, q, query - first, values_of); });
-    }
-  }
-}
-
-#endif
-
 // Levels(ids, count, levels, factors) gives the levels and factors of rows, Values(id, levels, factor, values) a row of
 // padded float32. `scratch`: int_scan_scratch.
 template <class Levels, class Values>
@@ -255,13 +204,7 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
   LevelBlock block = {};
   block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
-  const bool many = queries.end - queries.begin >= kManyQueries;
-#if EMB_BYTE_COLUMNS
-  constexpr bool kBytes = true;
-#else
-  constexpr bool kBytes = false;
-#endif
-  if (scan.metric != Metric::ip || (many && !kBytes)) {
+  if (scan.metric != Metric::ip || queries.end - queries.begin >= kManyQueries) {
     scan_rows(scan, range, queries, room.next, [&](int64_t row, float* out) {
       float factor;
       levels_of(&row, 1, block.levels, &factor);
@@ -271,9 +214,6 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
     return;
   }
   block.values = room.take<float>(kIntBlock * scan.queries.stride);
-#if EMB_BYTE_COLUMNS
-  if (many) return scan_levels_many(rows, coarse, scan, range, queries, block, room, levels_of, values_of);
-#endif
   scan_levels_few(rows, coarse, scan, range, queries, block, room, levels_of, values_of);
 }
 

@@ -37,17 +37,19 @@ struct RowBounds {
 };
 struct QueryBounds {
   float *error, *length, *scale, *shift;
+  float* least;  // what a bound has to reach
 };
 
 inline QueryBounds query_bounds(int64_t count, Room& room) {
-  return {room.take<float>(count), room.take<float>(count), room.take<float>(count), room.take<float>(count)};
+  return {room.take<float>(count), room.take<float>(count), room.take<float>(count), room.take<float>(count),
+          room.take<float>(count)};
 }
 
-// What a bound has to reach for a score above `floor`. The least float32 keeps out what is equal where nothing is
+// Sets what a bound has to reach for a score above `floor`. The least float32 keeps out what is equal where nothing is
 // rounded: the scores of a query of zeros.
-EMB_OP f32x16 least_bound(const QueryBounds& q, int64_t i, f32x16 floor) {
-  const f32x16 scaled = mul(floor, load(q.scale + i));
-  return add(sub(add(scaled, load(q.shift + i)), mul(abs(scaled), splat(8.0f * kUlp))), splat(1e-45f));
+EMB_OP void raise_least(const QueryBounds& q, int64_t i, float floor) {
+  const float scaled = floor * q.scale[i];
+  q.least[i] = scaled + q.shift[i] - __builtin_fabsf(scaled) * (8.0f * kUlp) + 1e-45f;
 }
 
 EMB_OP bool all_zero(const float* x, int64_t n) {
@@ -67,6 +69,7 @@ inline void bound_query(const Scan& s, int64_t query, float lost, const QueryBou
   q.length[i] = kMargin * norm;
   q.scale[i] = s.metric == Metric::cosine ? norm : 1.0f;
   q.shift[i] = s.metric == Metric::l2 ? square * (1.0f - square_rounding(s.queries.d)) : 0.0f;
+  raise_least(q, i, s.best[query].floor);
 }
 
 // Estimates of the products with a row are `factor` times those of a tile; `lost`: the length of what they leave out.
@@ -96,30 +99,29 @@ template <class Columns, class Exact>
 EMB_OP void offer_tile(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t i,
                        int lanes, const Columns& columns, const Exact& exact) {
   constexpr int R = Columns::kRows, C = Columns::kVectors;
-  float floors[16 * C], least[16 * C];
-  for (int lane = 0; lane < 16 * C; ++lane) floors[lane] = lane < lanes ? s.best[first + i + lane].floor : 0.0f;
-  for (int c = 0; c < 16 * C; c += 16) store(least + c, least_bound(q, i + c, load(floors + c)));
+  const uint32_t there = lanes < 32 ? (1u << lanes) - 1u : ~0u;
   for (int r0 = 0; r0 < rows; r0 += R) {
     f32x16 sums[R][C];
     columns.products(r0, i, sums);
-    uint32_t wanted[R];
+    uint32_t below[R], all = ~0u;
     for (int r = 0; r < R; ++r) {
       const int at = r0 + r;
-      wanted[r] = 0;
+      below[r] = C == 1 ? 0xffff0000u : 0;
       for (int c = 0; c < C; ++c) {
         f32x16 most = muladd(load(q.length + i + 16 * c), splat(b.lost[at]), splat(b.add[at]));
         most = muladd(load(q.error + i + 16 * c), splat(b.size[at]), most);
         most = muladd(sums[r][c], splat(b.factor[at]), most);
         if constexpr (Columns::kBase) most = add(most, columns.base(at, i + 16 * c));
-        const uint32_t below = mask_bits(less(most, load(least + 16 * c)));  // NaN is not
-        wanted[r] |= (~below & 0xffffu) << (16 * c);
+        below[r] |= mask_bits(less(most, load(q.least + i + 16 * c))) << (16 * c);  // NaN is not
       }
-      wanted[r] &= lanes < 32 ? (1u << lanes) - 1u : ~0u;
+      all &= below[r];
     }
+    if ((~all & there) == 0) continue;
     for (int r = 0; r < R && r0 + r < rows; ++r)
-      for (; wanted[r]; wanted[r] &= wanted[r] - 1) {
-        const int lane = __builtin_ctz(wanted[r]);
+      for (uint32_t wanted = ~below[r] & there; wanted; wanted &= wanted - 1) {
+        const int lane = __builtin_ctz(wanted);
         exact(r0 + r, first + i + lane);
+        raise_least(q, i + lane, s.best[first + i + lane].floor);
       }
   }
 }
@@ -145,6 +147,19 @@ EMB_OP float product_and_sizes(const Scan& s, int64_t query, const float* row, f
   return reduce_add(dot);
 }
 
+// The products of a query with the centroids go to `products`, `step` apart, zero if there are none. Gives how much
+// they can err.
+inline float put_bases(const Scan& s, int64_t query, const Coarse& coarse, float* products, int64_t step) {
+  float slack = products[0] = 0.0f;
+  for (int64_t c = 0; c < coarse.count; ++c) {
+    float sizes;
+    products[c * step] = product_and_sizes(s, query, coarse.centroids + c * s.queries.stride, sizes);
+    const float error = sizes < kLarge ? kMargin * rounding_of(s.queries.d) * sizes : __builtin_inff();
+    slack = error > slack ? error : slack;
+  }
+  return slack;
+}
+
 // The columns of 16 queries after those of 16 others, n of them for each, a lane for each query; zeros where there are
 // no more.
 template <class T>
@@ -160,17 +175,18 @@ EMB_OP void to_float_column(const Scan& s, int64_t query, float* columns, int64_
 
 #if EMB_BYTE_COLUMNS
 
-// Rows of int8 levels and queries of bytes, each times a unit.
+// Rows of levels + 128 and queries of bytes, each times a unit.
+template <int P>
 struct ByteColumns {
   static constexpr int kRows = kByteRows, kVectors = kByteVectors;
   static constexpr bool kBase = false;
-  const int8_t* levels;
+  uint8_t* rows;
   int64_t stride, n;  // n: a multiple of 4
-  const int32_t* totals;
-  const uint8_t* columns;
-  const float* unit;
+  int8_t* columns;
+  ByteParts<P> parts;
+  float* unit;
   EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kRows][kVectors]) const {
-    byte_products<kRows, kVectors>(levels + r * stride, stride, totals + r, column(columns, i, n), 16 * n, n, sums);
+    byte_products<kRows, kVectors, P>(rows + r * stride, stride, column(columns, i, n), 16 * n, parts, i, sums);
     for (int c = 0; c < kVectors; ++c) {
       const f32x16 units = load(unit + i + 16 * c);
       for (int k = 0; k < kRows; ++k) sums[k][c] = mul(sums[k][c], units);
@@ -178,10 +194,27 @@ struct ByteColumns {
   }
 };
 
-EMB_OP void to_column(const int8_t* bytes, int64_t n, uint8_t* columns, int64_t i) {
-  uint8_t* to = column(columns, i, n) + i % 16 * 4;
-  for (int64_t j = 0; j < n; j += 4, to += 64)
-    for (int b = 0; b < 4; ++b) to[b] = static_cast<uint8_t>(bytes[j + b]) ^ 0x80;
+template <int P>
+inline ByteColumns<P> byte_columns(int64_t rows, int64_t stride, int64_t n, int64_t count, Room& room) {
+  ByteColumns<P> c = {room.take<uint8_t>(rows * stride),
+                      stride,
+                      n,
+                      room.take<int8_t>(count * n),
+                      {{}, count, room.take<int32_t>(P * count), room.take<int32_t>(P * count)},
+                      room.take<float>(count)};
+  c.parts.end[P - 1] = n;
+  for (int64_t j = 0; j < rows * stride; ++j) c.rows[j] = 0;
+  return c;
+}
+
+// The bytes of query i from `begin` on, and what its sums start from: 128 times the row's levels' excess.
+template <int P>
+EMB_OP void put_bytes(const int8_t* bytes, int64_t begin, int part, const ByteColumns<P>& c, int64_t i) {
+  int8_t* to = column(c.columns, i, c.n) + begin * 16 + i % 16 * 4;
+  int32_t total = 0;
+  for (int64_t j = begin; j < c.parts.end[part]; j += 4, bytes += 4, to += 64)
+    for (int b = 0; b < 4; ++b) total += to[b] = bytes[b];
+  c.parts.start[part * c.parts.stride + i] = -128 * total;
 }
 
 // Values of a row or query as bytes times a unit, and the length of what that leaves out.
@@ -202,33 +235,23 @@ EMB_OP float to_bytes(const float* x, int64_t stride, int8_t* out, float& unit) 
 }
 
 // Rows of float32 as bytes.
-struct ManyColumns : ByteColumns {
+struct ManyColumns : ByteColumns<1> {
   int8_t* bytes;
-  int32_t* sums;
-  uint8_t* to;
-  float* units;
 
   static EMB_OP ManyColumns make(const Scan& s, int64_t count, Room& room) {
-    ManyColumns m;
-    m.n = s.queries.stride;
-    m.stride = (m.n + 63) / 64 * 64;
-    m.levels = m.bytes = room.take<int8_t>(kManyRows * m.stride);
-    m.totals = m.sums = room.take<int32_t>(kManyRows);
-    m.columns = m.to = room.take<uint8_t>(count * m.n);
-    m.unit = m.units = room.take<float>(count);
-    for (int64_t j = 0; j < kManyRows * m.stride; ++j) m.bytes[j] = 0;
-    for (int r = 0; r < kManyRows; ++r) m.sums[r] = 0;
-    return m;
+    const int64_t n = s.queries.stride, stride = (n + 63) / 64 * 64;
+    return {byte_columns<1>(kManyRows, stride, n, count, room), room.take<int8_t>(stride)};
   }
   EMB_OP void put_query(const Scan& s, int64_t query, const QueryBounds& q, int64_t i) const {
-    const float lost = to_bytes(s.queries.data + query * s.queries.stride, n, bytes, units[i]);
-    to_column(bytes, n, to, i);
+    const float lost = to_bytes(s.queries.data + query * s.queries.stride, n, bytes, unit[i]);
+    put_bytes(bytes, 0, 0, *this, i);
     bound_query(s, query, lost, q, i);
   }
   EMB_OP void put_row(const Scan& s, const float* x, float square, RowBounds& b, int r) const {
     float step;
-    const float lost = to_bytes(x, n, bytes + r * stride, step);
-    sums[r] = level_sums(bytes + r * stride, n).total;
+    int8_t* levels = reinterpret_cast<int8_t*>(rows + r * stride);
+    const float lost = to_bytes(x, n, levels, step);
+    raise_levels(levels, n);
     bound_row(s, square == 0.0f && all_zero(x, n), square, step, lost, b, r);
   }
 };

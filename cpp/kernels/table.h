@@ -195,31 +195,49 @@ static constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 constexpr int64_t kManyQueries = 16;  // from here on, scores are estimated before they are computed
 constexpr int kManyRows = 32;         // rows that many queries pass over
 // Queries that such a scan takes at a time: what it keeps of them should stay in the cache.
-static constexpr int64_t many_queries(int64_t d, int64_t queries, int64_t centroids = 0) {
-  const int64_t width = padded16(d) > centroids ? padded16(d) : centroids;
-  const int64_t fit = (int64_t{1} << 19) / width / 32 * 32, all = (queries + 31) / 32 * 32;
-  return all < fit ? all : fit < 32 ? 32 : fit;
+static constexpr int64_t fitting_queries(int64_t fit, int64_t queries) {
+  const int64_t all = (queries + 31) / 32 * 32;
+  return all < fit ? all : fit < 32 ? 32 : fit / 32 * 32;
+}
+static constexpr int64_t many_queries(int64_t d, int64_t queries) {
+  return fitting_queries((int64_t{1} << 19) / padded16(d), queries);
 }
 // For a scan: the block of rows and its norms; with many queries these, their columns and bounds.
 static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
   const int64_t few = scan_block_rows(d) * (padded16(d) + 16), count = many_queries(d, queries);
-  const int64_t many = kManyRows * 2 * (padded16(d) + 64) + count * (padded16(d) + 5) + 8 * 16;
+  const int64_t many = kManyRows * 2 * (padded16(d) + 64) + count * (padded16(d) + 8) + 12 * 16;
   return (queries < kManyQueries || few > many ? few : many) + row_scratch(d);
 }
 
 // A lookup table of bytes: for m subspaces and what fills up four bytes of a code.
 static constexpr int64_t byte_table_size(int64_t m, int64_t ksub) { return ksub == 16 ? (m + 7) / 8 * 128 : m * ksub; }
 
-// ... for one over packed codes too: a copy of a code, then copies of 32 rows' codes, bytes and bounds of the queries,
+constexpr int64_t kReadBeyond = 64;  // bytes that the cutting of windows may read beyond a row of codes
+constexpr int kIntBlock = 32;        // rows of levels that wait in L1 for all queries
+// Bytes from one row of levels to the next: room for a vector of pairs too many.
+static constexpr int64_t levels_stride(int64_t d) { return (d + 127 + 63) / 64 * 64; }
+// Levels of a block of rows, and copies of the codes of those behind which a read might leave the codes.
+static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * levels_stride(d) / 4; }
+// A scan of many queries in bytes.
+static constexpr int64_t level_queries(int64_t d, int64_t queries, int64_t centroids) {
+  return fitting_queries((int64_t{1} << 19) / (padded16(d) + 4 * centroids), queries);
+}
+// ... levels, rows as float32, bytes of the queries and what bounds their scores.
+static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
+  return levels_scratch(d) + kManyRows * padded16(d) + 2 * levels_stride(d) + 16 * 16 +
+         level_queries(d, queries, centroids) * (padded16(d) / 4 + 14 + (centroids ? centroids : 1));
+}
+
+// ... for one over packed codes too: copies of a code, then copies of 32 rows' codes, bytes and bounds of the queries,
 // or tables of 16 queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
   const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 2 + products + 9 * 16;
   const int64_t tables =
       2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
-  const int64_t floats = scan_scratch(d, queries);
-  const int64_t most = few > tables ? few : tables;
-  return (most > floats ? most : floats) + padded16(d);
+  const int64_t floats = scan_scratch(d, queries), many = level_scan_scratch(d, queries, centroids);
+  const int64_t most = few > tables ? few : tables, more = floats > many ? floats : many;
+  return 2 * padded16(d) + (most > more ? most : more);
 }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
@@ -252,24 +270,17 @@ static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) 
 static constexpr int64_t topk_encode_scratch(int64_t d) { return 3 * (padded16(d) + 16); }
 // ... and for their scan: columns and bounds of the queries.
 static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
-  return many_queries(d, queries) * (d + 4) + 5 * 16;
+  return many_queries(d, queries) * (d + 5) + 6 * 16;
 }
 // ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
 static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
 }
 
-constexpr int64_t kReadBeyond = 64;  // bytes that the cutting of windows may read beyond a row of codes
-constexpr int kIntBlock = 32;        // rows of levels that wait in L1 for all queries
-// Bytes from one row of levels to the next: room for a vector of pairs too many.
-static constexpr int64_t levels_stride(int64_t d) { return (d + 127 + 63) / 64 * 64; }
-// Levels of a block of rows, and copies of the codes of those behind which a read might leave the codes.
-static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * levels_stride(d) / 4; }
 // A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
-  const int64_t count = queries < kManyQueries ? kManyQueries : many_queries(d, queries, centroids);
-  const int64_t integers = kIntBlock * padded16(d) + padded16(d) + count * levels_stride(d) +
-                           count * (10 + (centroids ? centroids : 1)) + 16 * 16;
+  const int64_t integers = kIntBlock * padded16(d) + padded16(d) +
+                           kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
   const int64_t floats = code_scan_scratch(d, queries, centroids);
   return levels_scratch(d) + (integers > floats ? integers : floats);
 }

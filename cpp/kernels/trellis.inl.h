@@ -295,22 +295,28 @@ struct TrellisProducts {
   }
 };
 
-EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan,
-                             Range rows, Range queries, float* scratch) {
+// `raised`: added to each level for its value.
+EMB_OP CodeForm trellis_form(const TrellisParams& p, const float* x, float raised, float* folded) {
+  CodeForm form = {};
+  for (int64_t j = 0; j < p.coded; ++j) {
+    folded[j] = x[j] * p.step[j];
+    form.constant -= raised * folded[j];
+    form.sizes += (raised + 128.0f) * __builtin_fabsf(folded[j]);
+  }
+  return form;
+}
+
+// A scan in bytes; more than two queries share what a look-up gives.
+EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan,
+                               Range rows, Range queries, float* scratch) {
   const int64_t stride = scan.queries.stride;
-  const auto form_of = [&](const float* x, float* folded) {
-    CodeForm form = {};
-    for (int64_t j = 0; j < p.coded; ++j) {
-      folded[j] = x[j] * p.step[j];
-      form.constant -= 128.0f * folded[j];
-      form.sizes += 2.0f * 128.0f * __builtin_fabsf(folded[j]);
-    }
-    return form;
-  };
+  const bool many = queries.end - queries.begin > 2;
+  const auto form_of = [&](const float* x, float* folded) { return trellis_form(p, x, many ? 0.0f : 128.0f, folded); };
   const auto terms_of = [&](const int64_t* ids, int count, float* factor, float* addend) {
     for (int n = 0; n < count; ++n) factor[n] = trellis_factor(p, codes.data + ids[n] * codes.stride), addend[n] = 0.0f;
   };
   int8_t* levels = reinterpret_cast<int8_t*>(scratch);
+  scratch += levels_scratch(p.d);
   const auto values_of = [&](int64_t row, float* out) {
     float factor;
     trellis_block(codes, p, &row, 1, levels, &factor);
@@ -318,8 +324,19 @@ EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const C
     add_centroid(coarse, row, out, stride);
     return static_cast<const float*>(out);
   };
-  scan_codes_few(codes, TrellisProducts{p, p.coded, 255}, coarse, scan, rows, queries, scratch + levels_scratch(p.d),
-                 form_of, terms_of, values_of);
+  if (!many)
+    return scan_codes_few(codes, TrellisProducts{p, p.coded, 255}, coarse, scan, rows, queries, scratch, form_of,
+                          terms_of, values_of);
+  const auto levels_of = [&](const int64_t* ids, int count, int8_t* out) {
+    float factors[kIntBlock];
+    trellis_block(codes, p, ids, count, out, factors);
+  };
+  // A few components are much larger than the others: with one unit for all of a query, the bound let 54 rows of 1,024
+  // dimensions through for each that a closer one left.
+  const int64_t n = p.coded, ends[] = {n / 32 / 4 * 4, n / 8 / 4 * 4, n};
+  const float least = 32.0f * __builtin_sqrtf(static_cast<float>(n));
+  scan_level_codes<3>({n, levels_stride(p.d), 0.0f, least}, ends, coarse, scan, rows, queries, scratch, form_of,
+                      terms_of, levels_of, values_of);
 }
 
 #endif
@@ -327,8 +344,9 @@ EMB_OP void trellis_topk_few(const Codes& codes, const TrellisParams& p, const C
 void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Scan& scan, Range rows,
                   Range queries, float* scratch) {
 #if EMB_WINDOW_PRODUCTS
-  if (scan.metric == Metric::ip && queries.end - queries.begin <= 2)  // more share what a look-up gives
-    return trellis_topk_few(codes, p, coarse, scan, rows, queries, scratch);
+  const int64_t count = queries.end - queries.begin;
+  if (scan.metric == Metric::ip && (count <= 2 || count >= kManyQueries))
+    return trellis_topk_bytes(codes, p, coarse, scan, rows, queries, scratch);
 #endif
   const int64_t stride = scan.queries.stride;
   const auto levels_of = [&](const int64_t* ids, int count, int8_t* levels, float* factors) {

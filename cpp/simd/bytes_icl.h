@@ -102,42 +102,72 @@ EMB_OP void dot_i8(const int8_t* rows, int64_t row_stride, const int8_t* queries
 #define EMB_BYTE_COLUMNS 1
 constexpr int kByteRows = 8, kByteVectors = 2;
 
-// products[r][c]: row r . the 16 queries of vector c, over n values, a multiple of 4. Of a query, four values + 128 lie
-// side by side, beside those of the next; totals[r]: the sum of row r.
-template <int R, int C>
-EMB_OP void byte_products(const int8_t* rows, int64_t row_stride, const int32_t* totals, const uint8_t* columns,
-                          int64_t column_stride, int64_t n, f32x16 (&products)[R][C]) {
+// Where the values of a query get another unit, and what its sums need there: so many bits to the left, then `start`
+// added. (P, stride) numbers for the queries.
+template <int P>
+struct ByteParts {
+  int64_t end[P];  // multiples of 4
+  int64_t stride;
+  int32_t *shift, *start;
+};
+
+// products[r][c]: row r, of levels + 128, . the 16 queries of vector c. Of a query, four values lie side by side,
+// beside those of the next. `i`: the first query's number.
+template <int R, int C, int P>
+EMB_OP void byte_products(const uint8_t* rows, int64_t row_stride, const int8_t* columns, int64_t column_stride,
+                          const ByteParts<P>& parts, int64_t i, f32x16 (&products)[R][C]) {
   __m512i sum[R][C];
   for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sum[r][c] = _mm512_set1_epi32(-128 * totals[r]);
-  for (int64_t j = 0; j < n; j += 4, columns += 64) {
-    __m512i y[C];
-    for (int c = 0; c < C; ++c) y[c] = _mm512_loadu_si512(columns + c * column_stride);
-    for (int r = 0; r < R; ++r) {
-      int32_t four;
-      __builtin_memcpy(&four, rows + r * row_stride + j, 4);
-      for (int c = 0; c < C; ++c) add_dot4(sum[r][c], y[c], _mm512_set1_epi32(four));
+    for (int c = 0; c < C; ++c) sum[r][c] = _mm512_setzero_si512();
+  int64_t j = 0;
+  for (int p = 0; p < P; ++p, i += parts.stride) {
+    for (int c = 0; c < C; ++c) {
+      const __m512i shift = _mm512_loadu_si512(parts.shift + i + 16 * c);
+      const __m512i start = _mm512_loadu_si512(parts.start + i + 16 * c);
+      for (int r = 0; r < R; ++r) sum[r][c] = p ? _mm512_add_epi32(_mm512_sllv_epi32(sum[r][c], shift), start) : start;
+    }
+    for (; j < parts.end[p]; j += 4, columns += 64) {
+      __m512i y[C];
+      for (int c = 0; c < C; ++c) y[c] = _mm512_loadu_si512(columns + c * column_stride);
+      for (int r = 0; r < R; ++r) {
+        int32_t four;
+        __builtin_memcpy(&four, rows + r * row_stride + j, 4);
+        for (int c = 0; c < C; ++c) add_dot4(sum[r][c], _mm512_set1_epi32(four), y[c]);
+      }
     }
   }
   for (int r = 0; r < R; ++r)
     for (int c = 0; c < C; ++c) products[r][c] = to_f32(sum[r][c]);
 }
 
-struct LevelSums {
-  int32_t total, squares;
-};
-// Of n levels from -127 to 127; up to 63 bytes more are read.
-EMB_OP LevelSums level_sums(const int8_t* row, int64_t n) {
-  const __m512i ones = _mm512_set1_epi8(1);
-  __m512i total = _mm512_setzero_si512(), squares = total;
+// Adds 128 to each level and gives the sum of the squares of the first n. The row has room for a multiple of 64.
+EMB_OP int32_t raise_levels(int8_t* row, int64_t n) {
+  __m512i squares = _mm512_setzero_si512();
   for (int64_t j = 0; j < n; j += 64) {
     const __mmask64 inside = n - j < 64 ? (1ull << (n - j)) - 1 : ~0ull;
-    const __m512i x = _mm512_maskz_mov_epi8(inside, _mm512_loadu_si512(row + j));
-    add_dot4(total, ones, x);
-    const __m512i size = _mm512_abs_epi8(x);
+    const __m512i x = _mm512_loadu_si512(row + j);
+    const __m512i size = _mm512_abs_epi8(_mm512_maskz_mov_epi8(inside, x));
     add_dot4(squares, size, size);
+    _mm512_storeu_si512(row + j, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
   }
-  return {sum_i32(total), sum_i32(squares)};
+  return sum_i32(squares);
+}
+
+// The values of a row's d codes, or what the table has for them, less `centre`. What comes up to the next multiple of
+// 64 may be anything.
+template <int BITS>
+EMB_OP void unpack_levels(const uint8_t* codes, int64_t d, const uint8_t* table, int centre, int8_t* out) {
+  const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << BITS) - 1));
+  const __m512i values =
+      _mm512_broadcast_i32x4(table ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)) : _mm_setzero_si128());
+  const int64_t bytes = (d * BITS + 7) / 8;
+  for (int64_t j = 0, from = 0; j < d; j += kWindows, from += kWindows * BITS / 8) {
+    prefetch_ahead(codes + from);
+    __m512i value = BITS == 8 ? load_there(codes + from, bytes - from)
+                              : _mm512_and_si512(cut_windows<BITS>(codes + from, bytes - from), low);
+    if (table) value = _mm512_shuffle_epi8(values, value);
+    _mm512_storeu_si512(out + j, _mm512_sub_epi8(value, _mm512_set1_epi8(static_cast<char>(centre))));
+  }
 }
 
 #define EMB_CODE_PRODUCTS 1

@@ -1,0 +1,141 @@
+// A scan of many queries over rows that are few bits a dimension: their values become int8 levels without a detour
+// through float32, and what scales them goes into the query, as in a scan of few. As in many.inl.h, estimates only
+// decide which rows cannot be among the best; the others are decoded and scored as the contract wants it.
+#pragma once
+#include "code_form.inl.h"
+
+#if EMB_BYTE_COLUMNS
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+// Writes the levels of `count` rows, `stride` apart, with room for twice kManyRows.
+using LevelsOf = Callable<void(const int64_t* ids, int count, int8_t* levels)>;
+
+struct LevelCodes {
+  int64_t d, stride;
+  float centre;  // a code's value less its level
+  float least;   // levels of a row are taken to be at least that long
+};
+
+template <int P>
+struct CodeColumns : ByteColumns<P> {
+  static constexpr bool kBase = true;
+  float *constant, *extra_error, *base_of_query;
+  float sizes[kManyRows];
+  int64_t bases[kManyRows];
+  EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kByteRows][kByteVectors]) const {
+    byte_products<kByteRows, kByteVectors, P>(this->rows + r * this->stride, this->stride,
+                                              column(this->columns, i, this->n), 16 * this->n, this->parts, i, sums);
+    for (int c = 0; c < kByteVectors; ++c) {
+      const f32x16 units = load(this->unit + i + 16 * c), constants = load(constant + i + 16 * c);
+      for (int k = 0; k < kByteRows; ++k) sums[k][c] = muladd(sums[k][c], units, constants);
+    }
+  }
+  EMB_OP f32x16 base(int r, int64_t i) const {
+    return muladd(load(extra_error + i), splat(sizes[r]), load(base_of_query + bases[r] + i));
+  }
+};
+
+// The bytes of a query, in P parts of the dimensions, each with a unit by a power of two smaller than the last one's.
+template <int P>
+inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float* folded, int8_t* bytes,
+                            const CodeColumns<P>& c, const QueryBounds& q, int64_t i) {
+  const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge;
+  float largest[P + 1] = {};
+  double sum = 0.0, lost = 0.0;
+  for (int p = P - 1; p >= 0; --p) {
+    largest[p] = largest[p + 1];
+    for (int64_t j = p ? c.parts.end[p - 1] : 0; j < c.parts.end[p]; ++j) {
+      if (!finite || j >= codes.d) folded[j] = 0.0f;
+      const float size = __builtin_fabsf(folded[j]);
+      largest[p] = size > largest[p] ? size : largest[p];
+      sum += static_cast<double>(folded[j]);
+    }
+  }
+  float unit = largest[0] > 1e-30f ? largest[0] / 127.0f : 1e-30f;
+  int bits = 6;  // that the units differ by in all, so that sums stay below 2^31
+  for (int p = 0; p < P; ++p) {
+    int32_t& shift = c.parts.shift[p * c.parts.stride + i];
+    for (shift = 0; p && bits && 2.0f * largest[p] <= 127.0f * unit; --bits, ++shift) unit /= 2;
+    const int64_t begin = p ? c.parts.end[p - 1] : 0;
+    for (int64_t j = begin; j < c.parts.end[p]; ++j) {
+      const float scaled = __builtin_rintf(folded[j] / unit);
+      const float byte = scaled > 127.0f ? 127.0f : scaled < -127.0f ? -127.0f : scaled;
+      const double rest = static_cast<double>(folded[j]) - static_cast<double>(byte) * static_cast<double>(unit);
+      bytes[j] = static_cast<int8_t>(byte);
+      lost += rest * rest;
+    }
+    put_bytes(bytes + begin, begin, p, c, i);
+  }
+  const float rounding = kMargin * rounding_of(codes.d);
+  const float off = form.off + rounding * (form.sizes + 1e-30f);
+  c.unit[i] = unit;
+  c.constant[i] = form.constant + codes.centre * static_cast<float>(sum);
+  c.extra_error[i] = finite ? rounding * form.extra_sizes : 0.0f;
+  q.error[i] = finite ? kMargin * (static_cast<float>(__builtin_sqrt(lost)) + unit * 1e-4f + off / codes.least)
+                      : __builtin_inff();
+  q.length[i] = finite ? form.extra : 0.0f;
+}
+
+// `scratch`: level_scan_scratch. `ends`: of the parts.
+template <int P>
+inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], const Coarse& coarse, const Scan& scan,
+                             Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
+                             const LevelsOf& levels_of, const Fetch& values_of) {
+  Room room = {scratch};
+  const int64_t stride = scan.queries.stride;
+  const int64_t most = level_queries(scan.queries.d, queries.end - queries.begin, coarse.count);
+  CodeColumns<P> c = {byte_columns<P>(2 * kManyRows, codes.stride, ends[P - 1], most, room),
+                      room.take<float>(most),
+                      room.take<float>(most),
+                      room.take<float>((coarse.count ? coarse.count : 1) * most),
+                      {},
+                      {}};
+  for (int p = 0; p < P; ++p) c.parts.end[p] = ends[p];
+  const QueryBounds q = query_bounds(most, room);
+  float *values = room.take<float>(kManyRows * stride), *folded = room.take<float>(codes.stride);
+  int8_t* bytes = room.take<int8_t>(codes.stride);
+  RowBounds b = {};
+  for (int64_t first = queries.begin; first < queries.end; first += most) {
+    const int64_t count = queries.end - first < most ? queries.end - first : most;
+    for (int64_t i = 0; i < count; ++i) {
+      put_level_query(codes, form_of(scan.queries.data + (first + i) * stride, folded), folded, bytes, c, q, i);
+      q.scale[i] = 1.0f;
+      q.shift[i] = -put_bases(scan, first + i, coarse, c.base_of_query + i, most);
+      raise_least(q, i, scan.best[first + i].floor);
+    }
+    for (int64_t row = range.begin; row < range.end;) {
+      int64_t ids[kManyRows] = {};
+      bool decoded[kManyRows] = {};
+      int n = 0;
+      for (; row < range.end && n < kManyRows; ++row)
+        if (!scan.mask || scan.mask[row]) ids[n++] = row;
+      for (int r = n; r < kManyRows; ++r) ids[r] = ids[0];
+      int8_t* levels = reinterpret_cast<int8_t*>(c.rows);
+      levels_of(ids, n, levels);
+      terms_of(ids, n, b.factor, b.lost);
+      for (int r = 0; r < n; ++r) {
+        const float length = __builtin_sqrtf(static_cast<float>(raise_levels(levels + r * codes.stride, codes.d)));
+        const float factor = __builtin_fabsf(b.factor[r]), addend = __builtin_fabsf(b.lost[r]);
+        if (!(factor < kLarge && addend < kLarge)) b.factor[r] = __builtin_nanf("");  // no bound
+        b.size[r] = factor * kMargin * (length > codes.least ? length : codes.least);
+        c.sizes[r] = addend;
+        c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
+      }
+      offer_block(scan, q, b, n, first, count, c, [&](int r, int64_t query) {
+        float* x = values + r * stride;
+        if (!decoded[r]) values_of(ids[r], x);
+        decoded[r] = true;
+        keep(scan.best[query], dot16(scan.queries.data + query * stride, x, stride), ids[r]);
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
+
+#endif
