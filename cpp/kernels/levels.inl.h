@@ -35,27 +35,29 @@ EMB_OP void levels_encode_row(const float* x, const LevelsParams& p, uint8_t* ou
   put_codes<BITS>(out, j, select_i32(mask_of((1u << count) - 1u), codes, splat_i32(0)), count);
 }
 
-// The levels of `count` <= 16 dimensions from j on; anything in the lanes beyond.
+// The levels of `count` <= 16 dimensions from j on; anything in the lanes beyond. `few`: the levels, if 16 at most.
 template <int BITS>
-EMB_OP f32x16 levels_of(const uint8_t* codes, const float* levels, int64_t j, int64_t count) {
-  if (BITS > 1) return gather(levels, get_codes<BITS>(codes, j, count));
+EMB_OP f32x16 levels_of(const uint8_t* codes, const float* levels, f32x16 few, int64_t j, int64_t count) {
+  if (BITS > 4) return gather(levels, get_codes<BITS>(codes, j, count));
+  if (BITS > 1) return pick(few, get_codes<BITS>(codes, j, count));
   const uint64_t bits = load_word(codes + j / 8, count > 8 ? 2 : 1);
   return select(mask_of(static_cast<uint32_t>(bits)), splat(levels[1]), splat(levels[0]));
 }
 
 // The values of `count` <= 16 dimensions from j on; zeros in the lanes beyond.
 template <int BITS>
-EMB_OP f32x16 levels_at(const uint8_t* codes, const LevelsParams& p, int64_t j, int64_t count) {
-  return mul(levels_of<BITS>(codes, p.levels, j, count), lanes_of(p.step + j, count));
+EMB_OP f32x16 levels_at(const uint8_t* codes, const LevelsParams& p, f32x16 few, int64_t j, int64_t count) {
+  return mul(levels_of<BITS>(codes, p.levels, few, j, count), lanes_of(p.step + j, count));
 }
 
 // Into `out`, which has room for a multiple of 16 when `pad` is set: the lanes beyond d then are zeros.
 template <int BITS>
 EMB_OP void levels_decode_row(const uint8_t* codes, const LevelsParams& p, float* out, bool pad) {
+  const f32x16 few = BITS > 4 ? splat(0.0f) : lanes_of(p.levels, 1 << BITS);
   int64_t j = 0;
-  for (; j + 16 <= p.d; j += 16) store(out + j, levels_at<BITS>(codes, p, j, 16));
+  for (; j + 16 <= p.d; j += 16) store(out + j, levels_at<BITS>(codes, p, few, j, 16));
   if (j == p.d) return;
-  const f32x16 last = levels_at<BITS>(codes, p, j, p.d - j);
+  const f32x16 last = levels_at<BITS>(codes, p, few, j, p.d - j);
   if (pad)
     store(out + j, last);
   else

@@ -31,6 +31,12 @@ EMB_OP i32x16 get_codes(const uint8_t* codes, int64_t j, int64_t count) {
   if (BITS == 8 && count == 16) return load_u8(at);
   if (BITS == 6 && count == 16) return load_u6(at);
   if (BITS == 4 && count == 16) return load_u4(at);
+  if ((BITS == 2 || BITS == 3) && count == 16) {
+    const auto word = [](const uint8_t* p) {  // a copy of three bytes would go through memory
+      return uint32_t{p[0]} | uint32_t{p[1]} << 8 | (BITS == 3 ? uint32_t{p[2]} << 16 : 0);
+    };
+    return cut_codes<BITS % 4>(word(at), word(at + BITS));
+  }
   uint8_t bytes[16] = {};
   if (count < 16) {
     unpack_bits(at, count, BITS, bytes);

@@ -158,6 +158,16 @@ EMB_OP void store_u6(uint8_t* p, i32x16 a) {
   const int32_t last = _mm_extract_epi32(packed, 2);
   __builtin_memcpy(p + 8, &last, 4);
 }
+// 16 codes of BITS bits, eight from the lowest bits of each word on.
+template <int BITS>
+EMB_OP i32x16 cut_codes(uint32_t first, uint32_t second) {
+  const __m256i shifts = _mm256_setr_epi32(0, BITS, 2 * BITS, 3 * BITS, 4 * BITS, 5 * BITS, 6 * BITS, 7 * BITS);
+  const auto eight = [&](uint32_t word) {
+    return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(word)), shifts),
+                            _mm256_set1_epi32((1 << BITS) - 1));
+  };
+  return {eight(first), eight(second)};
+}
 EMB_OP i32x16 load_u6(const uint8_t* p) {
   int32_t last;
   __builtin_memcpy(&last, p + 8, 4);
@@ -182,6 +192,14 @@ EMB_OP __m256 narrow_f64(const double* p) {
   return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
 }
 EMB_OP f32x16 load_f64(const double* p) { return {narrow_f64(p), narrow_f64(p + 8)}; }
+// The lanes of `table` that indices from 0 to 15 name.
+EMB_OP f32x16 pick(f32x16 table, i32x16 index) {
+  const auto half = [&](__m256i at) {  // blendv looks at the highest bit
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.lo, at), _mm256_permutevar8x32_ps(table.hi, at),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+  };
+  return {half(index.lo), half(index.hi)};
+}
 EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return {_mm256_i32gather_ps(base, index.lo, 4), _mm256_i32gather_ps(base, index.hi, 4)};
 }

@@ -179,6 +179,14 @@ EMB_OP void store_u6(uint8_t* p, i32x16 a) {
   const int32_t last = _mm_extract_epi32(packed, 2);
   __builtin_memcpy(p + 8, &last, 4);
 }
+// 16 codes of BITS bits, eight from the lowest bits of each word on.
+template <int BITS>
+EMB_OP i32x16 cut_codes(uint32_t first, uint32_t second) {
+  const __m512i words = join(_mm256_set1_epi32(static_cast<int>(first)), _mm256_set1_epi32(static_cast<int>(second)));
+  const __m512i eight = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
+  const __m512i shifted = _mm512_srlv_epi32(words, _mm512_mullo_epi32(eight, _mm512_set1_epi32(BITS)));
+  return _mm512_and_si512(shifted, _mm512_set1_epi32((1 << BITS) - 1));
+}
 EMB_OP i32x16 load_u6(const uint8_t* p) {
   int32_t last;
   __builtin_memcpy(&last, p + 8, 4);
@@ -266,6 +274,9 @@ EMB_OP void transpose16(const float* row, int64_t stride, float* columns) {
   store(columns + 32, _mm512_castpd_ps(_mm512_unpacklo_pd(ab23, cd23)));
   store(columns + 48, _mm512_castpd_ps(_mm512_unpackhi_pd(ab23, cd23)));
 }
+
+// The lanes of `table` that indices from 0 to 15 name.
+EMB_OP f32x16 pick(f32x16 table, i32x16 index) { return _mm512_permutexvar_ps(index, table); }
 
 #if !defined(EMB_EMULATED)
 #define EMB_LOADS_APART 1

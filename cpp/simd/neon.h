@@ -131,6 +131,16 @@ EMB_OP void store_u6(uint8_t* p, i32x16 a) {
   vst1q_u8(packed, vqtbl1q_u8(vreinterpretq_u8_u32(vorrq_u32(low, high)), vld1q_u8(order)));
   __builtin_memcpy(p, packed, 12);
 }
+// 16 codes of BITS bits, eight from the lowest bits of each word on.
+template <int BITS>
+EMB_OP i32x16 cut_codes(uint32_t first, uint32_t second) {
+  const int32x4_t lanes = {0, -BITS, -2 * BITS, -3 * BITS};
+  const auto four = [&](uint32_t word, int from) {
+    const uint32x4_t shifted = vshlq_u32(vdupq_n_u32(word >> from * BITS), lanes);
+    return vreinterpretq_s32_u32(vandq_u32(shifted, vdupq_n_u32((1u << BITS) - 1)));
+  };
+  return {{four(first, 0), four(first, 4), four(second, 0), four(second, 4)}};
+}
 EMB_OP i32x16 load_u6(const uint8_t* p) {
   const uint8_t order[16] = {0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11, 255};
   uint8_t bytes[16] = {};
@@ -153,6 +163,12 @@ EMB_OP f32x16 load_f16(const uint16_t* p){
   store_i32(at, index);
   for (int i = 0; i < 16; ++i) values[i] = base[at[i]];
   return load(values);
+}
+// The lanes of `table` that indices from 0 to 15 name.
+EMB_OP f32x16 pick(f32x16 table, i32x16 index) {
+  float lanes[16];
+  store(lanes, table);
+  return gather(lanes, index);
 }
 
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).

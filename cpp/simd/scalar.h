@@ -146,6 +146,14 @@ EMB_OP void store_u6(uint8_t* p, i32x16 a) {  // lanes are 0..63; 12 bytes, four
     __builtin_memcpy(p, &packed, 3);
   }
 }
+// 16 codes of BITS bits, eight from the lowest bits of each word on.
+template <int BITS>
+EMB_OP i32x16 cut_codes(uint32_t first, uint32_t second) {
+  i32x16 r;
+  for (int i = 0; i < 16; ++i)
+    r.v[i / 4][i % 4] = static_cast<int32_t>((i < 8 ? first : second) >> i % 8 * BITS & ((1u << BITS) - 1));
+  return r;
+}
 EMB_OP i32x16 load_u6(const uint8_t* p) {
   i32x16 r;
   for (int i = 0; i < 4; ++i, p += 3) {
@@ -174,6 +182,12 @@ EMB_OP f32x16 gather(const float* base, i32x16 index) {
   f32x16 r;
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = base[index.v[i / 4][i % 4]];
   return r;
+}
+// The lanes of `table` that indices from 0 to 15 name.
+EMB_OP f32x16 pick(f32x16 table, i32x16 index) {
+  float lanes[16];
+  store(lanes, table);
+  return gather(lanes, index);
 }
 
 EMB_OP void butterfly(f32x4& a, f32x4& b) {
