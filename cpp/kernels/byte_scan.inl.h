@@ -55,7 +55,7 @@ inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float
     }
   }
   float unit = largest[0] > 1e-30f ? largest[0] / 127.0f : 1e-30f;
-  int bits = 6;  // that the units differ by in all, so that sums stay below 2^31
+  int bits = codes.d < 8192 ? 6 : 0;  // that the units differ by in all, so that sums stay below 2^31
   for (int p = 0; p < P; ++p) {
     int32_t& shift = c.parts.shift[p * c.parts.stride + i];
     for (shift = 0; p && bits && 2.0f * largest[p] <= 127.0f * unit; --bits, ++shift) unit /= 2;

@@ -253,11 +253,12 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
 #endif
   const bool few = queries.end - queries.begin < kManyQueries,
              multiply = rows.bits == 8 || rows.bits == 4 || rows.bits == 2 || rows.bits == 1;
-  if (few && multiply && scan.metric == Metric::ip)
+  const bool bounded = scan.metric == Metric::ip && rows.d <= kMostOfBytes;
+  if (few && multiply && bounded)
     return scan_codes_few(codes, PackedProducts{rows}, coarse, scan, range, queries, scratch, form_of, terms_of,
                           values_of);
 #if EMB_BYTE_COLUMNS
-  if (!few && rows.bits && !rows.msb && scan.metric == Metric::ip)
+  if (!few && rows.bits && !rows.msb && bounded)
     return scan_codes_many(codes, rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
 #endif
 #else

@@ -204,7 +204,7 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
   LevelBlock block = {};
   block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
-  if (scan.metric != Metric::ip || queries.end - queries.begin >= kManyQueries) {
+  if (scan.metric != Metric::ip || queries.end - queries.begin >= kManyQueries || rows.n > kMostOfBytes) {
     scan_rows(scan, range, queries, room.next, [&](int64_t row, float* out) {
       float factor;
       levels_of(&row, 1, block.levels, &factor);

@@ -342,8 +342,8 @@ inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
 // The search over rows that `fetch` gives. A row that is not finite ends it and is returned. `scratch`:
 // scan_scratch(d, queries) floats.
 inline int64_t scan_rows(const Scan& s, Range rows, Range queries, float* scratch, const Fetch& fetch) {
-  return queries.end - queries.begin < kManyQueries ? scan_few(s, rows, queries, scratch, fetch)
-                                                    : scan_many(s, rows, queries, scratch, fetch);
+  const bool many = queries.end - queries.begin >= kManyQueries && s.queries.d <= kMostOfBytes;
+  return many ? scan_many(s, rows, queries, scratch, fetch) : scan_few(s, rows, queries, scratch, fetch);
 }
 
 }  // namespace

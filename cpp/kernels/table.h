@@ -192,8 +192,9 @@ static constexpr int64_t scan_block_rows(int64_t d) {
 // Floats of scratch: one converted row (two for codes of a row before and after unpacking).
 static constexpr int64_t row_scratch(int64_t d) { return 2 * padded16(d); }
 
-constexpr int64_t kManyQueries = 16;  // from here on, scores are estimated before they are computed
-constexpr int kManyRows = 32;         // rows that many queries pass over
+constexpr int64_t kManyQueries = 16;       // from here on, scores are estimated before they are computed
+constexpr int kManyRows = 32;              // rows that many queries pass over
+constexpr int64_t kMostOfBytes = 1 << 16;  // dimensions of which products of bytes add up to less than 2^31
 // Queries that such a scan takes at a time: what it keeps of them should stay in the cache.
 static constexpr int64_t fitting_queries(int64_t fit, int64_t queries) {
   const int64_t all = (queries + 31) / 32 * 32;

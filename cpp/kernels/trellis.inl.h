@@ -345,7 +345,7 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
                   Range queries, float* scratch) {
 #if EMB_WINDOW_PRODUCTS
   const int64_t count = queries.end - queries.begin;
-  if (scan.metric == Metric::ip && (count <= 2 || count >= kManyQueries))
+  if (scan.metric == Metric::ip && (count <= 2 || count >= kManyQueries) && p.coded <= kMostOfBytes)
     return trellis_topk_bytes(codes, p, coarse, scan, rows, queries, scratch);
 #endif
   const int64_t stride = scan.queries.stride;

@@ -252,3 +252,18 @@ def test_a_row_whose_score_overflows_comes_before_the_filler(isa, ksub, metric):
     scores, ids = kernels.pq_topk(codes, codebooks, queries, 3, metric, isa=isa)
     assert scores.tolist() == [[0, -np.inf, -np.inf]]
     assert ids.tolist() == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("nq", [2, 20])
+def test_more_dimensions_than_sums_of_bytes_have_room_for(nq, isa):
+    rng = np.random.default_rng(6)
+    d = 150_000
+    codes = rng.integers(256, size=(40, d), dtype=np.uint8)
+    codes[::3] |= 0xF0  # long rows, whose sums go beyond 2^31
+    lo, step = np.full(d, -1, np.float32), np.full(d, 2 / 255, np.float32)
+    queries = rng.uniform(0.9, 1, (nq, d)).astype(np.float32)
+    scores, ids = kernels.sq_topk(codes, lo, step, queries, K, 8, isa=isa)
+    want_scores, want = kernels.flat_topk(kernels.sq_decode(codes, lo, step, 8), queries, K, isa="scalar")
+    np.testing.assert_array_equal(ids, want)
+    np.testing.assert_array_equal(scores, want_scores)
