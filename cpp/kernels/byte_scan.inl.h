@@ -124,11 +124,19 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
         c.sizes[r] = addend;
         c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
       }
-      offer_block(scan, q, b, n, first, count, c, [&](int r, int64_t query) {
-        float* x = values + r * stride;
-        if (!decoded[r]) values_of(ids[r], x);
-        decoded[r] = true;
-        keep(scan.best[query], dot16(scan.queries.data + query * stride, x, stride), ids[r]);
+      offer_block(scan, q, b, n, first, count, c, [&](const Pair* pairs, int pair_count) {
+        const float *x[kPairs], *y[kPairs];
+        float scores[kPairs];
+        for (int p = 0; p < kPairs; ++p) {
+          const Pair& pair = pairs[p < pair_count ? p : 0];
+          float* row = values + pair.row * stride;
+          if (!decoded[pair.row]) values_of(ids[pair.row], row);
+          decoded[pair.row] = true;
+          x[p] = row;
+          y[p] = scan.queries.data + pair.query * stride;
+        }
+        dots16<kPairs>(y, x, stride, scores);
+        for (int p = 0; p < pair_count; ++p) keep(scan.best[pairs[p].query], scores[p], ids[pairs[p].row]);
       });
     }
   }

@@ -92,9 +92,23 @@ EMB_OP void bound_row(const Scan& s, bool zero, float square, float factor, floa
   if (s.metric == Metric::l2) b.add[r] = -square * (1.0f - square_rounding(s.queries.d));
 }
 
+constexpr int kPairs = 4;  // that are scored at a time
+struct Pair {
+  int row;
+  int64_t query;
+};
+
+// Not inlined: the compiler then keeps a tile's sums in registers.
+template <class Exact>
+__attribute__((noinline)) void score_pairs(const Scan& s, const QueryBounds& q, int64_t first, const Pair* pairs,
+                                           int count, const Exact& exact) {
+  exact(pairs, count);
+  for (int n = 0; n < count; ++n) raise_least(q, pairs[n].query - first, s.best[pairs[n].query].floor);
+}
+
 // Offers `rows` rows of a block to the queries first + i, first + i + 1, ...: `lanes` of them. columns.products(r, i,
-// sums) estimates products with the rows from r on, columns.base(r, i) is added; exact(r, query) computes a score and
-// offers it.
+// sums) estimates products with the rows from r on, columns.base(r, i) is added; exact(pairs, count) computes scores
+// and offers them, kPairs at most at a time.
 template <class Columns, class Exact>
 EMB_OP void offer_tile(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t i,
                        int lanes, const Columns& columns, const Exact& exact) {
@@ -117,12 +131,16 @@ EMB_OP void offer_tile(const Scan& s, const QueryBounds& q, const RowBounds& b, 
       all &= below[r];
     }
     if ((~all & there) == 0) continue;
+    Pair pairs[kPairs];
+    int count = 0;
     for (int r = 0; r < R && r0 + r < rows; ++r)
       for (uint32_t wanted = ~below[r] & there; wanted; wanted &= wanted - 1) {
-        const int lane = __builtin_ctz(wanted);
-        exact(r0 + r, first + i + lane);
-        raise_least(q, i + lane, s.best[first + i + lane].floor);
+        pairs[count++] = {r0 + r, first + i + __builtin_ctz(wanted)};
+        if (count < kPairs) continue;
+        score_pairs(s, q, first, pairs, count, exact);
+        count = 0;
       }
+    if (count) score_pairs(s, q, first, pairs, count, exact);
   }
 }
 
@@ -332,8 +350,12 @@ inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
         columns.put_row(s, x[n], square, bounds, n);
         ids[n++] = row;
       }
-      offer_block(s, q, bounds, n, first, count, columns,
-                  [&](int r, int64_t query) { offer_exact(s, query, x[r], norms[r], ids[r]); });
+      offer_block(s, q, bounds, n, first, count, columns, [&](const Pair* pairs, int pair_count) {
+        for (int p = 0; p < pair_count; ++p) {
+          const int r = pairs[p].row;
+          offer_exact(s, pairs[p].query, x[r], norms[r], ids[r]);
+        }
+      });
     }
   }
   return kAllFinite;

@@ -64,6 +64,16 @@ inline float dot16(const float* a, const float* b, int64_t padded) {
   return reduce_add(sum);
 }
 
+// N of them at a time, since a sum waits for each of its additions.
+template <int N>
+EMB_OP void dots16(const float* const* a, const float* const* b, int64_t padded, float* out) {
+  f32x16 sum[N];
+  for (int n = 0; n < N; ++n) sum[n] = splat(0.0f);
+  for (int64_t j = 0; j < padded; j += 16)
+    for (int n = 0; n < N; ++n) sum[n] = add(sum[n], mul(load(a[n] + j), load(b[n] + j)));
+  for (int n = 0; n < N; ++n) out[n] = reduce_add(sum[n]);
+}
+
 template <bool L2>
 EMB_OP f32x16 accumulate(f32x16 sum, f32x16 q, f32x16 x) {
   if (L2) {
