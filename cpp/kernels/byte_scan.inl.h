@@ -117,7 +117,7 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
       levels_of(ids, n, levels);
       terms_of(ids, n, b.factor, b.lost);
       for (int r = 0; r < n; ++r) {
-        const float length = __builtin_sqrtf(static_cast<float>(raise_levels(levels + r * codes.stride, codes.d)));
+        const float length = __builtin_sqrtf(raise_levels(levels + r * codes.stride, codes.d));
         const float factor = __builtin_fabsf(b.factor[r]), addend = __builtin_fabsf(b.lost[r]);
         if (!(factor < kLarge && addend < kLarge)) b.factor[r] = __builtin_nanf("");  // no bound
         b.size[r] = factor * kMargin * (length > codes.least ? length : codes.least);

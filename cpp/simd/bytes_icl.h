@@ -140,17 +140,18 @@ EMB_OP void byte_products(const uint8_t* rows, int64_t row_stride, const int8_t*
     for (int c = 0; c < C; ++c) products[r][c] = to_f32(sum[r][c]);
 }
 
-// Adds 128 to each level and gives the sum of the squares of the first n. The row has room for a multiple of 64.
-EMB_OP int32_t raise_levels(int8_t* row, int64_t n) {
+// Adds 128 to each level and gives at least the sum of the squares of the first n, at most 128 / 127 of it: the product
+// has no room for -128 times itself. The row has room for a multiple of 64.
+EMB_OP float raise_levels(int8_t* row, int64_t n) {
   __m512i squares = _mm512_setzero_si512();
   for (int64_t j = 0; j < n; j += 64) {
     const __mmask64 inside = n - j < 64 ? (1ull << (n - j)) - 1 : ~0ull;
     const __m512i x = _mm512_loadu_si512(row + j);
     const __m512i size = _mm512_abs_epi8(_mm512_maskz_mov_epi8(inside, x));
-    add_dot4(squares, size, size);
+    add_dot4(squares, size, _mm512_min_epu8(size, _mm512_set1_epi8(127)));
     _mm512_storeu_si512(row + j, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
   }
-  return sum_i32(squares);
+  return static_cast<float>(sum_i32(squares)) * (128.0f / 127.0f);
 }
 
 // The values of a row's d codes, or what the table has for them, less `centre`. What comes up to the next multiple of

@@ -267,3 +267,19 @@ def test_more_dimensions_than_sums_of_bytes_have_room_for(nq, isa):
     want_scores, want = kernels.flat_topk(kernels.sq_decode(codes, lo, step, 8), queries, K, isa="scalar")
     np.testing.assert_array_equal(ids, want)
     np.testing.assert_array_equal(scores, want_scores)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+def test_the_lowest_and_the_highest_codes(isa):
+    """Of few dimensions, where a bound may be as large as the error."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        d = 2 + seed % 7
+        codes = np.where(rng.random((200, d)) < 0.5, 0, 255).astype(np.uint8)
+        lo, step = rng.uniform(-2, 0, d).astype(np.float32), rng.uniform(0, 0.1, d).astype(np.float32)
+        queries = rng.standard_normal((20, d)).astype(np.float32)
+        scores, ids = kernels.sq_topk(codes, lo, step, queries, K, 8, isa=isa)
+        decoded = kernels.sq_decode(codes, lo, step, 8)
+        want_scores, want = kernels.flat_topk(decoded, queries, K, isa="scalar")
+        np.testing.assert_array_equal(ids, want)
+        np.testing.assert_array_equal(scores, want_scores)
