@@ -277,4 +277,4 @@ EMB_OP void popcount_xor(const uint8_t* a, const uint8_t* const* rows, int64_t b
 }  // namespace EMB_ISA
 }  // namespace embcodec
 
-#include "bytes_avx2.h"
+#include "tables_avx2.h"

@@ -302,7 +302,7 @@ EMB_OP void load_apart(const char* p, int64_t stride, float* out) { _mm512_store
 
 #define EMB_WIDE_TRANSPOSE 1
 #if defined(EMB_VNNI)
-#include "bytes_icl.h"
+#include "tables_icl.h"
 #else
-#include "bytes_avx2.h"
+#include "tables_avx2.h"
 #endif
