@@ -3,6 +3,7 @@
 #pragma once
 #include "bit_tables.inl.h"
 #include "byte_scan.inl.h"
+#include "packing.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -215,25 +216,7 @@ inline void scan_codes_many(const Codes& codes, const PackedCodes& rows, const C
   const auto levels_of = [&](const int64_t* ids, int count, int8_t* out) {
     for (int n = 0; n < count; ++n, out += stride) {
       const uint8_t* row = code_of(codes, ids[n], bytes, copy);
-      switch (rows.bits) {
-        case 8:
-          unpack_levels<8>(row, rows.d, rows.table, centre, out);
-          break;
-        case 6:
-          unpack_levels<6>(row, rows.d, rows.table, centre, out);
-          break;
-        case 4:
-          unpack_levels<4>(row, rows.d, rows.table, centre, out);
-          break;
-        case 3:
-          unpack_levels<3>(row, rows.d, rows.table, centre, out);
-          break;
-        case 2:
-          unpack_levels<2>(row, rows.d, rows.table, centre, out);
-          break;
-        default:
-          unpack_levels<1>(row, rows.d, rows.table, centre, out);
-      }
+      for_bits(rows.bits, [&](auto bits) { unpack_levels<bits()>(row, rows.d, rows.table, centre, out); });
     }
   };
   scan_level_codes<1>({rows.d, stride, static_cast<float>(centre), least}, {(rows.d + 3) / 4 * 4}, coarse, scan, range,

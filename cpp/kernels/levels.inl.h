@@ -64,36 +64,9 @@ EMB_OP void levels_decode_row(const uint8_t* codes, const LevelsParams& p, float
     store_tail(out + j, last, p.d - j);
 }
 
-// Turns a number of bits known at run time into one known to the compiler.
-template <int BITS>
-struct Bits {
-  constexpr int operator()() const { return BITS; }
-};
-template <class Call>
-EMB_OP void for_level_bits(int bits, Call call) {
-  switch (bits) {
-    case 1:
-      return call(Bits<1>());
-    case 2:
-      return call(Bits<2>());
-    case 3:
-      return call(Bits<3>());
-    case 4:
-      return call(Bits<4>());
-    case 5:
-      return call(Bits<5>());
-    case 6:
-      return call(Bits<6>());
-    case 7:
-      return call(Bits<7>());
-    default:
-      return call(Bits<8>());
-  }
-}
-
 int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch) {
   int64_t bad = kAllFinite;
-  for_level_bits(p.bits, [&](auto bits) {
+  for_bits(p.bits, [&](auto bits) {
     for (int64_t i = r.begin; i < r.end && bad == kAllFinite; ++i) {
       const float* row = load_row(x, i, scratch);
       if (row)
@@ -106,7 +79,7 @@ int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, Range 
 }
 
 void levels_decode(const Codes& codes, const LevelsParams& p, RowsOut out, Range r, float*) {
-  for_level_bits(p.bits, [&](auto bits) {
+  for_bits(p.bits, [&](auto bits) {
     put_rows(out, p.d, r,
              [&](int64_t i, float* to) { levels_decode_row<bits()>(codes.data + i * codes.stride, p, to, false); });
   });
@@ -162,7 +135,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     column_values(e.shift, ids, count, addend);
     for (int n = 0; n < count; n += 16) store(addend + n, mul(load(addend + n), load(factor + n)));
   };
-  for_level_bits(p.bits, [&](auto bits) {
+  for_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 ? bytes.table : nullptr;
     const int used = bits() <= 4 ? bits() : 0;  // beyond, no table is short enough
     scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,

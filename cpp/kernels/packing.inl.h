@@ -7,6 +7,33 @@ namespace embcodec {
 namespace EMB_ISA {
 namespace {
 
+// Turns a number of bits known at run time into one known to the compiler.
+template <int BITS>
+struct Bits {
+  constexpr int operator()() const { return BITS; }
+};
+template <class Call>
+EMB_OP void for_bits(int bits, Call call) {
+  switch (bits) {
+    case 1:
+      return call(Bits<1>());
+    case 2:
+      return call(Bits<2>());
+    case 3:
+      return call(Bits<3>());
+    case 4:
+      return call(Bits<4>());
+    case 5:
+      return call(Bits<5>());
+    case 6:
+      return call(Bits<6>());
+    case 7:
+      return call(Bits<7>());
+    default:
+      return call(Bits<8>());
+  }
+}
+
 // 16 codes to their place in the row; `count` < 16 for the last ones, whose unused lanes must be 0.
 template <int BITS>
 EMB_OP void put_codes(uint8_t* out, int64_t j, i32x16 codes, int64_t count) {
