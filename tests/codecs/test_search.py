@@ -57,6 +57,11 @@ def test_codes_in_column_order(codec: Codec, rows: np.ndarray, queries: np.ndarr
     ):
         np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(codec.decode(columns), codec.decode(codes))
+    part = slice(30, 150)
+    for got, want in zip(
+        codec.search(columns[part], queries, 20, metric), codec.search(codes[part], queries, 20, metric)
+    ):
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("metric", METRICS)

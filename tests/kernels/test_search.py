@@ -138,7 +138,7 @@ def test_codes_in_column_order(name, nq, isa):
 
 
 @pytest.mark.parametrize("isa", LEVELS)
-def test_codes_in_column_order_are_read_in_place(isa):
+def test_parts_of_codes_in_column_order(isa):
     """A view of some columns and rows of a larger array, and an array backwards."""
     rng = np.random.default_rng(4)
     codebooks = rng.standard_normal((6, 256, 2)).astype(np.float32)
