@@ -208,7 +208,7 @@ ERRORS = [
     ),
     (lambda: k.flat_topk(X, X, 11), ValueError, "flat_topk: k must be from 1 to 10 (the rows), got 11"),
     (lambda: k.flat_topk(X, X, 0), ValueError, "flat_topk: k must be from 1 to 10 (the rows), got 0"),
-    (lambda: k.flat_topk(X[:0], X, 1), ValueError, "flat_topk: k must be from 1 to 0 (the rows), got 1"),
+    (lambda: k.flat_topk(X[:0], X, 1), ValueError, "flat_topk: k counts the rows, and there are none"),
     (lambda: k.kmeans_fit(X, 11), ValueError, "kmeans_fit: k must be from 1 to 10 (the rows), got 11"),
     (lambda: k.kmeans_fit(X, 2, -1), ValueError, "kmeans_fit: iterations must be at least 0, got -1"),
     (lambda: k.kmeans_fit(X, 2, seed=-1), ValueError, "kmeans_fit: seed must be at least 0, got -1"),

@@ -131,6 +131,8 @@ def beside(a: Array, like: Array) -> Array:
 def count(kernel: str, name: str, value: Any, largest: int, meaning: str) -> int:
     """An integer from 1 to the largest, which has a meaning: the rows, the dimensions."""
     number = _integer(kernel, name, value)
+    if largest < 1:
+        raise ValueError(f"{kernel}: {name} counts {meaning}, and there are none")
     if not 1 <= number <= largest:
         raise ValueError(f"{kernel}: {name} must be from 1 to {largest} ({meaning}), got {number}")
     return number
