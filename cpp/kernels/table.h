@@ -278,12 +278,19 @@ static constexpr int64_t trellis_scratch(int64_t d) {
   return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
 }
 
+// Vectors of windows of a trellis scan: each segment may end with two quarters.
+static constexpr int64_t window_vectors(int64_t d) { return d / 64 + 2 * kTrellisRates; }
+// ... and, beside them, the books and a number for each component.
+static constexpr int64_t window_scratch(int64_t d) {
+  return padded16(8 * window_vectors(d)) + kTrellisBooks * kTrellisLevels / 4 + padded16(d);
+}
+
 // A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
   const int64_t integers = kIntBlock * padded16(d) + padded16(d) +
                            kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
   const int64_t floats = code_scan_scratch(d, queries, centroids);
-  return levels_scratch(d) + (integers > floats ? integers : floats);
+  return levels_scratch(d) + window_scratch(d) + (integers > floats ? integers : floats);
 }
 
 }  // namespace embcodec

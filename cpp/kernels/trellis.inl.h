@@ -228,72 +228,70 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
 
 #if EMB_WINDOW_PRODUCTS
 
-// Codes as scan_codes_few multiplies them: their values are the levels + 128. Of a query, each segment's bytes begin
-// with a vector; those of pairs lie apart, the first ones' and the second ones'. In two planes, since few levels are as
+// Codes as scan_codes_few multiplies them: their values are the levels + 128. In two planes, since few levels are as
 // large as the largest: with one, the bound let through so many rows that they took two thirds of the time.
 struct TrellisProducts {
   static constexpr int kPlanes = 2;
   const TrellisParams& p;
   int64_t d;
   int largest;
+  const WindowVector* vectors;
+  int64_t count[4];  // of vectors: windows of one component, of two, quarters of each
+  int32_t* places;   // of each component's byte in a query
+  int64_t stride;
 
-  static EMB_OP int64_t room(const TrellisSegment& s) {
-    const int64_t unit = s.rate == 1 ? 2 * kWindows : kWindows;
-    return (s.count + unit - 1) / unit * unit;
-  }
   EMB_OP int64_t bytes() const { return p.bytes; }
-  EMB_OP int64_t read() const { return p.bytes; }  // what lies beyond is masked
-  EMB_OP int64_t query_stride() const {
-    int64_t stride = 0;
-    for (int i = 0; i < p.segments; ++i) stride += room(p.segment[i]);
-    return stride;
-  }
-  EMB_OP int64_t place(int64_t j) const {
-    int64_t at = 0;
-    int i = 0;
-    for (; j >= p.segment[i].begin + p.segment[i].count; ++i) at += room(p.segment[i]);
-    const int64_t k = j - p.segment[i].begin;
-    if (p.segment[i].rate != 1) return at + k;
-    return at + k / 2 / kWindows * 2 * kWindows + k % 2 * kWindows + k / 2 % kWindows;
-  }
-  template <int SHIFT>
-  EMB_OP void add_segment(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, int64_t second,
-                          WindowSums& sums) const {
-    const LevelBook book = load_raised_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
-    for (int64_t j = 0, from = s.byte; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
-      add_window_products<SHIFT>(rows, from, p.bytes - from, book, query + j, second, sums);
-  }
-  EMB_OP void add_pairs(const TrellisSegment& s, const uint8_t* const* rows, const int8_t* query, int64_t second,
-                        WindowSums& sums) const {
-    const LevelBook book = load_raised_book(p.codebooks), other = load_raised_book(p.codebooks + kTrellisLevels);
-    for (int64_t j = 0, from = s.byte; j < s.count; j += 2 * kWindows, from += kWindows / 8)
-      add_pair_products(rows, from, p.bytes - from, book, other, query + j, second, sums);
-  }
+  EMB_OP int64_t read() const { return p.bytes + kWindows; }
+  EMB_OP int64_t query_stride() const { return stride; }
+  EMB_OP int64_t place(int64_t j) const { return places[j]; }
   EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
-    const int64_t second = query_stride();
+    const WindowVector *pairs = vectors + count[0], *quarters = pairs + count[1], *quarter_pairs = quarters + count[2];
+    const int8_t *of_pairs = query + count[0] * kWindows, *of_quarters = of_pairs + count[1] * 2 * kWindows,
+                 *of_quarter_pairs = of_quarters + count[2] * kQuarter;
     for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
-      CodeSums planes[kPlanes];
-      for (int t = 0; t < kCodeTile; t += kWindowRows) {
-        prefetch_ahead(block.rows[r + t], kWindowRows * p.bytes);
-        WindowSums sums = no_window_sums();
-        const int8_t* at = query;
-        for (int i = 0; i < p.segments; at += room(p.segment[i]), ++i)
-          for_trellis_rate(p.segment[i].rate, [&](auto shift) {
-            if constexpr (shift() == 0)
-              add_pairs(p.segment[i], block.rows + r + t, at, second, sums);
-            else
-              add_segment<shift()>(p.segment[i], block.rows + r + t, at, second, sums);
-          });
-        for (int n = 0; n < kWindowRows; ++n) {
-          planes[0].row[t + n] = sums.first[n];
-          planes[1].row[t + n] = sums.second[n];
-        }
-      }
-      store_sums(planes[0], out);
-      store_sums(planes[1], out + kCodeBlock);
+      const uint8_t* const* rows = block.rows + r;
+      CodeSums a = no_sums(), b = no_sums();
+      for (int t = 0; t < kCodeTile; t += 8)
+        add_windows<8, false>(rows + t, vectors, count[0], query, stride, a.row + t, b.row + t);
+      for (int t = 0; t < kCodeTile; t += 4)
+        add_windows<4, true>(rows + t, pairs, count[1], of_pairs, stride, a.row + t, b.row + t);
+      __m512i c[4] = {}, e[4] = {};
+      add_quarters<false>(rows, quarters, count[2], of_quarters, stride, c, e);
+      add_quarters<true>(rows, quarter_pairs, count[3], of_quarter_pairs, stride, c, e);
+      _mm512_storeu_si512(out, _mm512_add_epi32(sums_of(a), quarter_sums(c)));
+      _mm512_storeu_si512(out + kCodeBlock, _mm512_add_epi32(sums_of(b), quarter_sums(e)));
     }
   }
 };
+
+// Which windows are looked up together: as many as a vector has, then those that would leave half of one empty, by
+// quarters.
+EMB_OP TrellisProducts trellis_products(const TrellisParams& p, Room& room) {
+  int8_t* books = room.take<int8_t>(kTrellisBooks * kTrellisLevels);
+  for (int i = 0; i < kTrellisBooks * kTrellisLevels; ++i)
+    books[i] = static_cast<int8_t>(static_cast<uint8_t>(p.codebooks[i]) ^ 0x80u);
+  WindowVector* v = room.take<WindowVector>(window_vectors(p.d));
+  TrellisProducts rows = {p, p.coded, 255, v, {}, room.take<int32_t>(p.coded), 0};
+  int64_t at = 0;
+  for (int kind = 0; kind < 4; ++kind) {
+    const bool quarter = kind >= 2;
+    const int width = 1 + kind % 2, lanes = quarter ? kQuarter : kWindows;
+    for (const TrellisSegment* s = p.segment; s < p.segment + p.segments; ++s) {
+      if (trellis_width(s->rate) != width) continue;
+      const int64_t all = (s->count + width - 1) / width, whole = (all + kWindows / 2 - 1) / kWindows * kWindows;
+      const int shift = trellis_shift(s->rate);
+      for (int64_t i = quarter ? whole : 0; i < (quarter ? all : whole); i += lanes, at += width * lanes) {
+        const int8_t* book = books + kTrellisLevels * trellis_book(s->rate);
+        *v++ = window_vector(s->byte + i * shift / 8, p.bytes, shift, book, quarter);
+        for (int64_t j = i * width; j < (i + lanes) * width && j < s->count; ++j)
+          rows.places[s->begin + j] = static_cast<int32_t>(at + j % width * lanes + j / width - i);
+        ++rows.count[kind];
+      }
+    }
+  }
+  rows.stride = (at + kWindows - 1) / kWindows * kWindows;
+  return rows;
+}
 
 // `raised`: added to each level for its value.
 EMB_OP CodeForm trellis_form(const TrellisParams& p, const float* x, float raised, float* folded) {
@@ -324,9 +322,11 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
     add_centroid(coarse, row, out, stride);
     return static_cast<const float*>(out);
   };
-  if (!many)
-    return scan_codes_few(codes, TrellisProducts{p, p.coded, 255}, coarse, scan, rows, queries, scratch, form_of,
-                          terms_of, values_of);
+  if (!many) {
+    Room room = {scratch};
+    const TrellisProducts products = trellis_products(p, room);
+    return scan_codes_few(codes, products, coarse, scan, rows, queries, room.next, form_of, terms_of, values_of);
+  }
   const auto levels_of = [&](const int64_t* ids, int count, int8_t* out) {
     float factors[kIntBlock];
     trellis_block(codes, p, ids, count, out, factors);

@@ -39,6 +39,9 @@ namespace {
 // Bits by which the window moves on past a component, or past two at half a bit.
 EMB_HD int trellis_shift(int rate) { return rate == 1 ? 1 : rate / 2; }
 
+// Components to a window.
+EMB_HD int trellis_width(int rate) { return rate == 1 ? 2 : 1; }
+
 // The codebook of a rate; a pair of components at half a bit has two.
 EMB_HD int trellis_book(int rate) { return rate == 1 ? 0 : rate / 2 + 1; }
 

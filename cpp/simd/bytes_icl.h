@@ -196,22 +196,20 @@ EMB_OP CodeSums no_sums() {
   return s;
 }
 
-// Sums of 16 vectors: pairs of them are added crosswise, 16 -> 8 -> 4 -> 2 -> 1, and their lanes with them.
-EMB_OP void store_sums(CodeSums& sums, int32_t* out) {
-  __m512i(&sum)[16] = sums.row;
-  for (int i = 0; i < 8; ++i)
-    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(sum[2 * i], sum[2 * i + 1]),
-                              _mm512_unpackhi_epi32(sum[2 * i], sum[2 * i + 1]));
-  for (int i = 0; i < 4; ++i)
-    sum[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(sum[2 * i], sum[2 * i + 1]),
-                              _mm512_unpackhi_epi64(sum[2 * i], sum[2 * i + 1]));
-  // Now each quarter of vector i holds partial sums of rows 4i .. 4i + 3.
+// Within each quarter, the sums of four vectors: pairs of them are added crosswise, and their lanes with them.
+EMB_OP __m512i quarter_sums(const __m512i* v) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+EMB_OP __m512i sums_of(const CodeSums& sums) {
+  __m512i sum[4];  // each quarter of vector i holds partial sums of rows 4i .. 4i + 3
+  for (int i = 0; i < 4; ++i) sum[i] = quarter_sums(sums.row + 4 * i);
   for (int i = 0; i < 2; ++i)
     sum[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0x88),
                               _mm512_shuffle_i32x4(sum[2 * i], sum[2 * i + 1], 0xdd));
-  const __m512i all =
-      _mm512_add_epi32(_mm512_shuffle_i32x4(sum[0], sum[1], 0x88), _mm512_shuffle_i32x4(sum[0], sum[1], 0xdd));
-  _mm512_storeu_si512(out, all);
+  return _mm512_add_epi32(_mm512_shuffle_i32x4(sum[0], sum[1], 0x88), _mm512_shuffle_i32x4(sum[0], sum[1], 0xdd));
 }
 
 // sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
@@ -236,53 +234,94 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
       }
     }
   }
-  store_sums(sum, sums);
+  _mm512_storeu_si512(sums, sums_of(sum));
 }
 
 #define EMB_WINDOW_PRODUCTS 1
 
-// A book whose levels have 128 added: without sign, and minus a level is still 256 minus its byte.
-EMB_OP LevelBook load_raised_book(const int8_t* book) {
-  const LevelBook b = load_book(book);
-  return {_mm512_xor_si512(b.low, _mm512_set1_epi8(-128)), _mm512_xor_si512(b.high, _mm512_set1_epi8(-128))};
-}
+constexpr int kQuarter = 16;  // windows, of four rows to a vector
 
-constexpr int kWindowRows = 4;
-struct WindowSums {  // in registers, by two planes of the query
-  __m512i first[kWindowRows], second[kWindowRows];
+// Windows of a row's bit string that are looked up together: kWindows, or kQuarter.
+struct WindowVector {
+  int64_t from;        // their first byte
+  int shift;           // bits from one to the next
+  uint64_t there;      // which of the bytes that its lanes get are the string's; zeros follow
+  const int8_t* book;  // levels + 128; of pairs the second's follow
 };
-EMB_OP WindowSums no_window_sums() {
-  WindowSums s;
-  for (int r = 0; r < kWindowRows; ++r) s.first[r] = s.second[r] = _mm512_setzero_si512();
-  return s;
+
+// Where each byte of the lanes comes from: eight windows lie within shift + 1 bytes. Of quarters, counted from the
+// row's.
+EMB_OP __m512i lane_bytes(int shift, bool quarter) {
+  const __m512i lane = quarter ? _mm512_setr_epi64(0, 1, 0, 1, 0, 1, 0, 1) : _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m512i first = _mm512_mullo_epi64(lane, _mm512_set1_epi64(0x0101010101010101 * shift));
+  return _mm512_add_epi64(first, _mm512_set1_epi64(0x0706050403020100));
 }
 
-// Adds to the sums of each row the levels of kWindows windows of it, from its byte `from` on, times the query's bytes
-// and those `second` bytes later. `left`: bytes that the row has from there on, zeros follow.
-template <int SHIFT>
-EMB_OP void add_window_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
-                                const int8_t* query, int64_t second, WindowSums& sums) {
-  const __m512i y = _mm512_loadu_si512(query), z = _mm512_loadu_si512(query + second);
-#pragma GCC unroll 4
-  for (int r = 0; r < kWindowRows; ++r) {
-    const levels values = look_up(book, cut_windows<SHIFT>(rows[r] + from, left));
-    add_dot4(sums.first[r], values, y);
-    add_dot4(sums.second[r], values, z);
-  }
+EMB_OP WindowVector window_vector(int64_t from, int64_t bytes, int shift, const int8_t* book, bool quarter) {
+  const int64_t left = bytes - from;
+  const __m512i end = _mm512_set1_epi8(static_cast<char>(left < kWindows ? left : kWindows));
+  return {from, shift, _mm512_cmplt_epu8_mask(lane_bytes(shift, quarter), end), book};
 }
-// ... and for windows of pairs, whose second ones' bytes follow.
-EMB_OP void add_pair_products(const uint8_t* const* rows, int64_t from, int64_t left, const LevelBook& book,
-                              const LevelBook& other, const int8_t* query, int64_t second, WindowSums& sums) {
-  const __m512i y0 = _mm512_loadu_si512(query), y1 = _mm512_loadu_si512(query + kWindows);
-  const __m512i z0 = _mm512_loadu_si512(query + second), z1 = _mm512_loadu_si512(query + second + kWindows);
+
+// Adds, for ROWS rows, the levels of `count` vectors of windows times the query's bytes to `sums`, times those `second`
+// bytes later to `others`.
+template <int ROWS, bool PAIRS>
+EMB_OP void add_windows(const uint8_t* const* rows, const WindowVector* vectors, int64_t count, const int8_t* query,
+                        int64_t second, __m512i* sums, __m512i* others) {
+  __m512i a[ROWS], b[ROWS];
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) a[r] = sums[r], b[r] = others[r];
+  for (const WindowVector* v = vectors; v < vectors + count; ++v, query += PAIRS ? 2 * kWindows : kWindows) {
+    const __m512i at = lane_bytes(v->shift, false), from = _mm512_set1_epi64(0x0706050403020100 * v->shift);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+      prefetch_ahead(rows[r] + v->from);
+      const __m512i bytes = _mm512_maskz_permutexvar_epi8(v->there, at, _mm512_loadu_si512(rows[r] + v->from));
+      const windows w = _mm512_multishift_epi64_epi8(from, bytes);
+      const levels values = look_up(load_book(v->book), w);
+      add_dot4(a[r], values, _mm512_loadu_si512(query));
+      add_dot4(b[r], values, _mm512_loadu_si512(query + second));
+      if constexpr (PAIRS) {
+        const levels next = look_up(load_book(v->book + 128), w);
+        add_dot4(a[r], next, _mm512_loadu_si512(query + kWindows));
+        add_dot4(b[r], next, _mm512_loadu_si512(query + second + kWindows));
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) sums[r] = a[r], others[r] = b[r];
+}
+
+EMB_OP __m512i four_times(const int8_t* p) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+// ... and for quarters of 16 rows: vector i of the sums has row 4q + i in quarter q.
+template <bool PAIRS>
+EMB_OP void add_quarters(const uint8_t* const* rows, const WindowVector* vectors, int64_t count, const int8_t* query,
+                         int64_t second, __m512i* sums, __m512i* others) {
+  for (const WindowVector* v = vectors; v < vectors + count; ++v, query += PAIRS ? 2 * kQuarter : kQuarter) {
+    const __m512i quarters = _mm512_setr_epi64(0, 0, 0x1010101010101010, 0x1010101010101010, 0x2020202020202020,
+                                               0x2020202020202020, 0x3030303030303030, 0x3030303030303030);
+    const __m512i at = _mm512_add_epi64(lane_bytes(v->shift, true), quarters);
+    const __m512i from = _mm512_set1_epi64(0x0706050403020100 * v->shift);
 #pragma GCC unroll 4
-  for (int r = 0; r < kWindowRows; ++r) {
-    const windows w = cut_windows<1>(rows[r] + from, left);
-    const levels values = look_up(book, w), others = look_up(other, w);
-    add_dot4(sums.first[r], values, y0);
-    add_dot4(sums.first[r], others, y1);
-    add_dot4(sums.second[r], values, z0);
-    add_dot4(sums.second[r], others, z1);
+    for (int i = 0; i < 4; ++i) {
+      const auto part = [&](int q) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4 * q + i] + v->from));
+      };
+      __m512i bytes = _mm512_inserti32x4(_mm512_castsi128_si512(part(0)), part(1), 1);
+      bytes = _mm512_inserti32x4(_mm512_inserti32x4(bytes, part(2), 2), part(3), 3);
+      const windows w = _mm512_multishift_epi64_epi8(from, _mm512_maskz_permutexvar_epi8(v->there, at, bytes));
+      const levels values = look_up(load_book(v->book), w);
+      add_dot4(sums[i], values, four_times(query));
+      add_dot4(others[i], values, four_times(query + second));
+      if constexpr (PAIRS) {
+        const levels next = look_up(load_book(v->book + 128), w);
+        add_dot4(sums[i], next, four_times(query + kQuarter));
+        add_dot4(others[i], next, four_times(query + second + kQuarter));
+      }
+    }
   }
 }
 
