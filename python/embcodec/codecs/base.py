@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, F64, I32, U8, Bools, Floats
+from .rows import F32, F64, I32, U8, Bools, Floats, finish
 from .scan import Hits, topk_decoded
+
+T = TypeVar("T")
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -56,18 +58,24 @@ class Stage(ABC):
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._wide: dict[str, tuple[F32, F64]] = {}
+        self._kept: dict[str, tuple[tuple[object, ...], Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_wide": {}}
+        return {**vars(self), "_kept": {}}
+
+    def kept(self, name: str, sources: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What `make` makes of the fitted arrays `sources`: made once, not at each call."""
+        kept = self._kept.get(name)
+        if kept is None or any(was is not now for was, now in zip(kept[0], sources, strict=True)):
+            made = make()
+            finish(sources[0])  # calls on other streams will use it
+            kept = self._kept[name] = (sources, made)
+        return cast(T, kept[1])
 
     def wide(self, name: str) -> F64:
-        """The fitted matrix of that name in float64, for `rows.project`; converted once, not at each call."""
-        matrix = getattr(self, name)
-        kept = self._wide.get(name)
-        if kept is None or kept[0] is not matrix:
-            kept = self._wide[name] = (matrix, matrix.astype(np.float64))
-        return kept[1]
+        """The fitted matrix of that name in float64, for `rows.project`."""
+        matrix: F32 = getattr(self, name)
+        return self.kept(name, (matrix,), lambda: matrix.astype(np.float64))
 
     def fit(self, x: F32, queries: F32 | None, seed: int) -> None:
         """Fit on the sample x (n, d), n >= 1, and on queries (nq, d) if there are any."""

@@ -171,7 +171,8 @@ class Rotated(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return self.search_residual(codes, Coarse.none(self.mean), queries, k, metric, mask, threads)
+        none = self.kept("none", (self.mean,), lambda: Coarse.none(self.mean))
+        return self.search_residual(codes, none, queries, k, metric, mask, threads)
 
     def search_residual(
         self,
@@ -185,19 +186,21 @@ class Rotated(Coder):
     ) -> Hits:
         """Rotations keep every metric, so the scan works on coordinates; mean and centroids join there."""
         packed, shift, factor = self._parts(codes)
-        centroids = coarse.centroids + self.mean
-        turned = self._turn.forward(np.concatenate([queries, centroids, self.direction[None]]))
-        nq = len(queries)
+        turned = self.kept(
+            "turned",
+            (coarse.centroids, self.mean, self.direction, self._turn),
+            lambda: self._turn.forward(np.concatenate([coarse.centroids + self.mean, self.direction[None]])),
+        )
         return levels_topk(
             packed,
             self.levels,
             self.step,
-            turned[:nq],
+            self._turn.forward(queries),
             k,
             metric=metric,
             mask=mask,
             factor=factor,
-            centroids=turned[nq:-1],
+            centroids=turned[:-1],
             centroid=coarse.ids,
             shift=shift,
             direction=turned[-1],

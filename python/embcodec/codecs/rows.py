@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embcodec._backends import cuda
-from embcodec._backends.arrays import NUMPY, TORCH, adopted, library_of
+from embcodec._backends.arrays import CUPY, NUMPY, TORCH, adopted, library_of
 from embcodec.kernels import _checks
 
 F32 = npt.NDArray[np.float32]
@@ -75,6 +75,12 @@ def on_device(x: Any) -> bool:
 def on_host(x: Any) -> npt.NDArray[Any]:
     """An array that `as_array` gave as NumPy's; waits for a device."""
     return library_of(x).to_host(x)  # type: ignore[no-any-return]
+
+
+def finish(x: Any) -> None:
+    """Wait for what the current stream does, if x is on a device."""
+    if on_device(x):
+        CUPY.xp.cuda.get_current_stream().synchronize()
 
 
 def empty(like: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

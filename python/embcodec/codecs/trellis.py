@@ -179,7 +179,8 @@ class TCQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return self.search_residual(codes, Coarse.none(self.mean), queries, k, metric, mask, threads)
+        none = self.kept("none", (self.mean,), lambda: Coarse.none(self.mean))
+        return self.search_residual(codes, none, queries, k, metric, mask, threads)
 
     def search_residual(
         self,
@@ -192,9 +193,13 @@ class TCQ(Coder):
         threads: int | None,
     ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
-        both = np.concatenate([queries, coarse.centroids + self.mean])  # to convert the components once
-        turned = project(both, self.wide("components").T)
-        centroids, queries = turned[len(queries) :], turned[: len(queries)]
+        turn = self.wide("components").T
+        centroids = self.kept(
+            "centroids",
+            (coarse.centroids, self.mean, self.components),
+            lambda: project(coarse.centroids + self.mean, turn),
+        )
+        queries = project(queries, turn)
         scan = partial(trellis_topk, metric=metric, centroids=centroids, threads=threads)
         first = _first_rates(self.rates)
         kept = len(codes) if self.k_factor is None else k * self.k_factor
