@@ -11,8 +11,8 @@ namespace embcodec {
 namespace EMB_ISA {
 namespace {
 
-constexpr int kTableQueries = 16;  // whose tables stay in L2 while the rows pass by
-constexpr int kSharedQueries = 4;  // share the codes that are loaded and cut
+constexpr int kTableQueries = kPlaneRows / 4;  // whose tables stay in L2 while the rows pass by
+constexpr int kSharedQueries = 4;              // share the codes that are loaded and cut
 
 // A score is at most low + unit * the sum of the query's bytes.
 struct ByteTable {
@@ -159,31 +159,40 @@ EMB_OP bool takes_fours(const Codes& codes, int count) {
   return kFours && (codes.byte_stride == 1 || count >= kSharedQueries);
 }
 
-// Offers rows of a block to a query: four at a time, since a sum waits for each of its additions.
+// Rows for a query that wait for others: four are summed at a time, since a sum waits for each of its additions.
+struct WaitingRows {
+  int count;
+  int64_t ids[4];
+  const uint8_t* rows[4];
+  uint8_t* copies;  // room for four codes
+};
+
+template <int BITS>
+EMB_OP void offer_waiting(const Pq& p, Metric metric, const float* table, WaitingRows& waiting, TopK& best) {
+  float sums[4];
+  for (int r = waiting.count; r < 4; ++r) waiting.rows[r] = waiting.rows[0];
+  lookup<BITS, 4>(table, waiting.rows, p.m, sums);
+  for (int r = 0; r < waiting.count; ++r) keep(best, finish_score(sums[r], metric, 0.0f, 0.0f), waiting.ids[r]);
+  waiting.count = 0;
+}
+
+// Rows of a block that a query may want.
 template <int BITS>
 EMB_OP void offer_rows(const Codes& codes, const Pq& p, Metric metric, const PlaneBlock& block, uint64_t wanted,
-                       const float* table, uint8_t* copies, TopK& best) {
+                       const float* table, WaitingRows& waiting, TopK& best) {
   const int64_t bytes = (p.m * BITS + 7) / 8;
-  while (wanted) {
-    int64_t ids[4];
-    const uint8_t* rows[4];
-    float sums[4];
-    int count = 0;
-    for (; wanted && count < 4; wanted &= wanted - 1) {
-      ids[count] = block.ids[__builtin_ctzll(wanted)];
-      rows[count] = code_of(codes, ids[count], bytes, copies + count * bytes);
-      ++count;
-    }
-    for (int r = count; r < 4; ++r) rows[r] = rows[0];
-    lookup<BITS, 4>(table, rows, p.m, sums);
-    for (int r = 0; r < count; ++r) keep(best, finish_score(sums[r], metric, 0.0f, 0.0f), ids[r]);
+  for (; wanted; wanted &= wanted - 1) {
+    const int64_t id = block.ids[__builtin_ctzll(wanted)];
+    waiting.ids[waiting.count] = id;
+    waiting.rows[waiting.count] = code_of(codes, id, bytes, waiting.copies + waiting.count * bytes);
+    if (++waiting.count == 4) offer_waiting<BITS>(p, metric, table, waiting, best);
   }
 }
 
 // Offers a block's rows to the Q queries from `first` on, whose tables lie `size` floats apart.
 template <int BITS, int Q, bool FOURS>
 EMB_OP void offer_planes(const Codes& codes, const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block,
-                         const ByteTable* query, const float* tables, uint8_t* copies) {
+                         const ByteTable* query, const float* tables, WaitingRows* waiting) {
   const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
   uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q], there[Q];
@@ -195,7 +204,7 @@ EMB_OP void offer_planes(const Codes& codes, const Pq& p, const Scan& scan, int6
   rows_reaching<BITS, Q, FOURS>(block.planes, block.stride, bytes, query[0].bytes, byte_table_size(p.m, p.ksub), least,
                                 wanted);
   for (int q = 0; q < Q; ++q)
-    offer_rows<BITS>(codes, p, scan.metric, block, wanted[q] & there[q], tables + q * size, copies,
+    offer_rows<BITS>(codes, p, scan.metric, block, wanted[q] & there[q], tables + q * size, waiting[q],
                      scan.best[first + q]);
 }
 
@@ -206,15 +215,19 @@ EMB_OP void scan_tables(const Codes& codes, const Pq& p, const Scan& scan, Range
   const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
   const PlaneRoom room = plane_room(bytes, memory);
   PlaneBlock block = {};
+  WaitingRows waiting[kTableQueries];  // copied, if codes lie in column order, to room that these do not need
+  for (int i = 0; i < count; ++i) waiting[i].count = 0, waiting[i].copies = room.copies + 4 * i * bytes;
   for (int64_t row = rows.begin; row < rows.end;) {
     row = next_planes<FOURS>(codes, bytes, scan, row, rows.end, room, block);
     if (!block.there) continue;
     int i = 0;
     for (; i + Q <= count; i += Q)
-      offer_planes<BITS, Q, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, room.copies);
+      offer_planes<BITS, Q, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, waiting + i);
     for (; i < count; ++i)
-      offer_planes<BITS, 1, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, room.copies);
+      offer_planes<BITS, 1, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, waiting + i);
   }
+  for (int i = 0; i < count; ++i)
+    if (waiting[i].count) offer_waiting<BITS>(p, scan.metric, tables + i * size, waiting[i], scan.best[first + i]);
 }
 
 template <int BITS>

@@ -197,6 +197,16 @@ EMB_OP void compare_sums(const WordSums<Q>& s, const uint16_t* least, uint64_t* 
   }
 }
 
+// What was loaded, in a register: GCC 12 loads again for each use, and a load across two lines is two.
+#if defined(EMB_EMULATED)
+EMB_OP __m512i held(__m512i a) { return a; }
+#else
+EMB_OP __m512i held(__m512i a) {
+  asm("" : "+v"(a));
+  return a;
+}
+#endif
+
 // ... of which a vector holds one byte of each row, a shuffle looks up 16.
 template <int Q>
 __attribute__((noinline)) void rows_reaching_halves(const uint8_t* planes, int64_t stride, int64_t bytes,
@@ -210,7 +220,7 @@ __attribute__((noinline)) void rows_reaching_halves(const uint8_t* planes, int64
   WordSums<Q> sums = no_word_sums<Q>();
   const auto add_byte = [&](const uint8_t* lower, const uint8_t* upper) {
     __builtin_prefetch(planes + kColumnAhead);
-    const __m512i codes = _mm512_loadu_si512(planes);
+    const __m512i codes = held(_mm512_loadu_si512(planes));
     const __m512i low = _mm512_and_si512(codes, nibble), high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
     for (int q = 0; q < Q; ++q)
       add_bytes(sums, q, _mm512_add_epi8(entries(lower + q * size, low), entries(upper + q * size, high)));
