@@ -165,6 +165,15 @@ struct PackedProducts : PackedCodes {
   }
 };
 
+inline void put_terms(const TermsOf& terms_of, CodeBlock32& block) {
+  terms_of(block.ids, block.count, block.factor, block.addend);
+  for (int n = 0; n < kCodeBlock; n += 16) {
+    const f32x16 factor = load(block.factor + n), addend = load(block.addend + n);
+    const mask16 finite = both(less(abs(factor), splat(kLarge)), less(abs(addend), splat(kLarge)));
+    store(block.factor + n, select(finite, factor, splat(__builtin_nanf(""))));  // no bound
+  }
+}
+
 template <class Products>
 inline void scan_codes_few(const Codes& codes, const Products& rows, const Coarse& coarse, const Scan& scan,
                            Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
@@ -182,16 +191,11 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   CodeBlock32 block = {};
   for (int64_t row = range.begin; row < range.end;) {
     row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
-    terms_of(block.ids, block.count, block.factor, block.addend);
-    for (int n = 0; n < kCodeBlock; n += 16) {
-      const f32x16 factor = load(block.factor + n), addend = load(block.addend + n);
-      const mask16 finite = both(less(abs(factor), splat(kLarge)), less(abs(addend), splat(kLarge)));
-      store(block.factor + n, select(finite, factor, splat(__builtin_nanf(""))));  // no bound
-    }
     for (int64_t i = 0; i < count && block.count; ++i) {
       TopK& best = scan.best[queries.begin + i];
       int32_t sums[2 * kCodeBlock] = {};
       rows.sums(block, q.bytes + i * q.planes * q.stride, sums);
+      if (i == 0) put_terms(terms_of, block);  // not before: they lie behind codes that the sums ask for ahead
       for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
         const int64_t id = block.ids[__builtin_ctz(wanted)];
         keep(best, dot16(scan.queries.data + (queries.begin + i) * stride, values_of(id, values), stride), id);
