@@ -120,32 +120,61 @@ int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, Rang
 
 // -- decode
 
+#if EMB_HALF_WINDOWS
+constexpr bool kHalfWindows = true;  // those that half a vector has room for can be of two rows
+#else
+constexpr bool kHalfWindows = false;
+#endif
+
+// Of a segment's windows those that are looked up by whole vectors of one row.
+EMB_OP int64_t whole_windows(int64_t windows) {
+  return kHalfWindows ? (windows + kWindows / 2 - 1) / kWindows * kWindows : windows;
+}
+
 // The levels of one segment of `count` rows, whose bit strings end at `bytes`. Up to a vector too many are written: the
 // next segment's come over them.
 template <int SHIFT>
 EMB_OP void segment_levels(const TrellisParams& p, const TrellisSegment& s, const uint8_t* const* rows, int count,
                            int8_t* out, int64_t stride) {
   const LevelBook book = load_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
+  const int64_t whole = whole_windows(s.count);
+  out += s.begin;
   for (int r = 0; r < count; ++r) {
     const uint8_t* from = rows[r] + s.byte;
-    int8_t* to = out + r * stride + s.begin;
-    for (int64_t j = 0; j < s.count; j += kWindows, from += kWindows * SHIFT / 8)
-      store_levels(to + j, look_up(book, cut_windows<SHIFT>(from, rows[r] + p.bytes - from)));
+    for (int64_t j = 0; j < whole; j += kWindows, from += kWindows * SHIFT / 8)
+      store_levels(out + r * stride + j, look_up(book, cut_windows<SHIFT>(from, rows[r] + p.bytes - from)));
   }
+#if EMB_HALF_WINDOWS
+  const int64_t from = s.byte + whole * SHIFT / 8, left = p.bytes - from;
+  for (int r = 0; r < count && whole < s.count; r += 2) {
+    const int other = r + 1 < count ? r + 1 : r;
+    const windows w = cut_halves<SHIFT>(rows[r] + from, left, rows[other] + from, left);
+    store_halves(out + r * stride + whole, out + other * stride + whole, look_up(book, w));
+  }
+#endif
 }
 
 // ... and of the one at half a bit, a window for two components.
 EMB_OP void pair_levels(const TrellisParams& p, const TrellisSegment& s, const uint8_t* const* rows, int count,
                         int8_t* out, int64_t stride) {
   const LevelBook first = load_book(p.codebooks), second = load_book(p.codebooks + kTrellisLevels);
+  const int64_t whole = 2 * whole_windows((s.count + 1) / 2);
+  out += s.begin;
   for (int r = 0; r < count; ++r) {
     const uint8_t* from = rows[r] + s.byte;
-    int8_t* to = out + r * stride + s.begin;
-    for (int64_t j = 0; j < s.count; j += 2 * kWindows, from += kWindows / 8) {
+    for (int64_t j = 0; j < whole; j += 2 * kWindows, from += kWindows / 8) {
       const windows w = cut_windows<1>(from, rows[r] + p.bytes - from);
-      store_pairs(to + j, look_up(first, w), look_up(second, w));
+      store_pairs(out + r * stride + j, look_up(first, w), look_up(second, w));
     }
   }
+#if EMB_HALF_WINDOWS
+  const int64_t from = s.byte + whole / 16, left = p.bytes - from;
+  for (int r = 0; r < count && whole < s.count; r += 2) {
+    const int other = r + 1 < count ? r + 1 : r;
+    const windows w = cut_halves<1>(rows[r] + from, left, rows[other] + from, left);
+    store_pair_halves(out + r * stride + whole, out + other * stride + whole, look_up(first, w), look_up(second, w));
+  }
+#endif
 }
 
 // call(shift) with the shift of a rate known to the compiler, 0 for pairs.

@@ -22,15 +22,18 @@ EMB_OP __m128i first_bytes(__m128i bytes, int64_t count) {
   return _mm_and_si128(bytes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(ones_then_zeros + 16 - kept)));
 }
 
-// 16 windows in each half, from the bytes of a unit: [byte, next byte] of the even windows as words, then of the odd.
-// A word times 2^(8 - shift) has the window in its upper byte.
+#define EMB_HALF_WINDOWS 1
+
+// 16 windows in each half, those from `p` and those from `q`, and how many bytes there are from there on, `q_left` no
+// more than `left`. From the bytes of a unit: [byte, next byte] of the even windows as words, then of the odd. A word
+// times 2^(8 - shift) has the window in its upper byte.
 template <int SHIFT>
-EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
+EMB_OP windows cut_halves(const uint8_t* p, int64_t left, const uint8_t* q, int64_t q_left) {
   __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 2 * SHIFT));
-  if (left <= 4 * SHIFT) {  // the last windows look beyond
+  __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
+  if (q_left <= 2 * SHIFT) {  // the last windows look beyond
     low = first_bytes(low, left);
-    high = first_bytes(high, left - 2 * SHIFT);
+    high = first_bytes(high, q_left);
   }
 #define EMB_AT(I) (I) * SHIFT / 8, (I) * SHIFT / 8 + 1
 #define EMB_SCALE(I) (1 << (8 - (I) * SHIFT % 8))
@@ -52,6 +55,11 @@ EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
   return _mm256_or_si256(_mm256_srli_epi16(even, 8), _mm256_andnot_si256(_mm256_set1_epi16(255), odd));
 }
 
+template <int SHIFT>
+EMB_OP windows cut_windows(const uint8_t* p, int64_t left) {
+  return cut_halves<SHIFT>(p, left, p + 2 * SHIFT, left - 2 * SHIFT);
+}
+
 EMB_OP LevelBook load_book(const int8_t* book) {
   LevelBook b;
   for (int i = 0; i < 8; ++i)
@@ -71,12 +79,17 @@ EMB_OP levels look_up(const LevelBook& book, windows w) {
 }
 
 EMB_OP void store_levels(int8_t* p, levels a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
+EMB_OP void store_halves(int8_t* p, int8_t* q, levels a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(a));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm256_extracti128_si256(a, 1));
+}
 // unpack works within halves: low = [0-7, 16-23] of each, high = [8-15, 24-31].
-EMB_OP void store_pairs(int8_t* p, levels a, levels b) {
+EMB_OP void store_pair_halves(int8_t* p, int8_t* q, levels a, levels b) {
   const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
   store_levels(p, _mm256_permute2x128_si256(low, high, 0x20));
-  store_levels(p + 32, _mm256_permute2x128_si256(low, high, 0x31));
+  store_levels(q, _mm256_permute2x128_si256(low, high, 0x31));
 }
+EMB_OP void store_pairs(int8_t* p, levels a, levels b) { store_pair_halves(p, p + 32, a, b); }
 
 EMB_OP int32_t sum_i32(__m256i a) {
   const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
