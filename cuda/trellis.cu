@@ -138,6 +138,7 @@ __device__ inline void write_path(const TrellisParams& p, const uint8_t* choices
       state = group + choices[j * kChoices + group] * (kTrellisStates >> shift);
     }
   }
+  if (held) *out = static_cast<uint8_t>(bits);
 }
 
 // A warp a row. `choices`: (warps, coded, kChoices).

@@ -95,6 +95,7 @@ inline void trellis_trace(const TrellisParams& p, const TrellisWork& w, int stat
     for (held += shift; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
     state = group + w.choice[j * kTrellisStates + group] * (kTrellisStates >> shift);
   }
+  if (held) *out = static_cast<uint8_t>(bits);
 }
 
 int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch) {
@@ -215,9 +216,11 @@ inline void trellis_levels(const TrellisParams& p, const uint8_t* const* rows, i
 
 // Levels times their steps and the factor; 0 for what is not coded.
 EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float factor, float* out, int64_t size) {
-  for (int64_t j = 0; j < p.coded; j += 16)
+  int64_t j = 0;
+  for (; j + 16 <= p.coded; j += 16)
     store(out + j, mul(mul(to_f32(load_i8(row + j)), load(p.step + j)), splat(factor)));
-  for (int64_t j = p.coded; j < size; ++j) out[j] = 0.0f;
+  for (; j < p.coded; ++j) out[j] = static_cast<float>(row[j]) * p.step[j] * factor;
+  for (; j < size; ++j) out[j] = 0.0f;
 }
 
 EMB_OP float trellis_factor(const TrellisParams& p, const uint8_t* row) {
@@ -362,7 +365,7 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
   };
   // A few components are much larger than the others: with one unit for all of a query, the bound let 54 rows of 1,024
   // dimensions through for each that a closer one left.
-  const int64_t n = p.coded, ends[] = {n / 32 / 4 * 4, n / 8 / 4 * 4, n};
+  const int64_t n = p.coded, ends[] = {n / 32 / 4 * 4, n / 8 / 4 * 4, (n + 3) / 4 * 4};
   const float least = 32.0f * __builtin_sqrtf(static_cast<float>(n));
   scan_level_codes<3>({n, levels_stride(p.d), 0.0f, least}, ends, coarse, scan, rows, queries, scratch, form_of,
                       terms_of, levels_of, values_of);

@@ -7,19 +7,20 @@ namespace embcodec {
 constexpr int kTrellisStates = 256;  // a window of 8 bits
 // Levels of a codebook: a window w of the other half stands for minus the level of 255 - w.
 constexpr int kTrellisLevels = 128;
-constexpr int kTrellisUnit = 16;  // components of one rate come in runs of this length
+constexpr int kTrellisUnit = 16;  // components that share a rate; the last unit is what the others leave
 constexpr int kTrellisBooks = 8;  // rows of `codebooks`: first and second of a pair at half a bit, then 1 to 6 bits
 constexpr int kTrellisRates = 7;  // above 0
 
-// A run of components of one rate. Its bits begin and end with a byte, since a unit takes `rate` bytes.
+// A run of components of one rate. Its bits begin with a byte, since a unit takes `rate` bytes. The last unit's may end
+// within one, which zeros fill.
 struct TrellisSegment {
   int rate;              // half bits a component
   int64_t begin, count;  // components
   int64_t byte;          // where its bits begin
 };
 
-// Fitted parameters. `rates` holds half bits a component: 0, 1, 2, 4, 6, 8, 10 or 12, falling, constant over each unit.
-// A decoded component is level * step.
+// Fitted parameters. `rates` holds half bits a component: 0, 1, 2, 4, 6, 8, 10 or 12, falling, constant over each unit;
+// those at 1 are even in number. A decoded component is level * step.
 struct TrellisParams {
   const int8_t* codebooks;  // (kTrellisBooks, kTrellisLevels)
   const float* step;        // (d,)
@@ -28,7 +29,7 @@ struct TrellisParams {
   const uint8_t* rates;     // (d,)
   const float* factors;  // (256,) by which a row is multiplied, chosen by the byte behind its bit string; may be null
   int64_t d;
-  int64_t coded;  // components with a rate above 0: a multiple of kTrellisUnit
+  int64_t coded;  // components with a rate above 0
   int64_t bytes;  // of a row's bit string
   int segments;
   TrellisSegment segment[kTrellisRates];
@@ -57,7 +58,7 @@ EMB_HD void trellis_plan(TrellisParams& p) {
     s = {p.rates[p.coded], p.coded, 0, p.bytes};
     while (p.coded < p.d && p.rates[p.coded] == s.rate) ++p.coded;
     s.count = p.coded - s.begin;
-    p.bytes += s.count / kTrellisUnit * s.rate;
+    p.bytes += (s.count * s.rate + kTrellisUnit - 1) / kTrellisUnit;
   }
 }
 

@@ -36,6 +36,8 @@ SPECS = (
     "TCQ2",
     "TCQ9B",
     "IVF7,TCQ2",
+    "MRL25,TCQ3",  # 9 components behind the whole unit
+    "MRL7,TCQ4",
     "IVF7,LM2",
     "Top5",
     "Top5:f32",

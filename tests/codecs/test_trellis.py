@@ -1,15 +1,18 @@
 """What the trellis gains: the codebooks that are shipped, and the codec beside a product quantizer."""
 
-from collections.abc import Sequence
-from itertools import product
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from embcodec import Codec, available_isa, get_isa, set_isa
+from embcodec.codecs.chain import Chain
 from embcodec.codecs.trellis import _DISTORTION, _first_rates, _gaussian_books, _quantized, allocate
 from embcodec.data import load_sample
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode
+from embcodec.reference.trellis import RATES, UNIT, are_rates, code_size
 
 
 @pytest.mark.parametrize("rate", [rate for rate in _DISTORTION if rate])
@@ -24,18 +27,63 @@ def test_the_shipped_books_reach_the_distortion_that_the_allocation_counts_on(ra
     assert distortion > 4.0 ** (-rate / 2)  # no code of a Gaussian is better
 
 
-def test_the_allocation_is_the_best_one() -> None:
-    energy = np.repeat([40.0, 9.0, 2.0, 0.3], 16)
-    sums = energy.reshape(-1, 16).sum(axis=1)
+@given(d=st.integers(1, 4 * UNIT), size=st.integers(2, 50), spread=st.floats(0, 3), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_the_allocation_is_the_best_one(d: int, size: int, spread: float, seed: int) -> None:
+    energy = np.exp(spread * np.random.default_rng(seed).standard_normal(d))
 
-    def lost(rates: Sequence[int]) -> float:
-        return float(sum(total * _DISTORTION[rate] for total, rate in zip(sums, rates)))
+    def lost(rates: np.ndarray) -> float:
+        return float(sum(e * _DISTORTION[rate] for e, rate in zip(energy, rates.tolist())))
 
-    plans = [(sum(plan), lost(plan)) for plan in product(_DISTORTION, repeat=4) if plan[0]]
-    for size in range(1, 30):
-        rates = allocate(energy, size)[::16].tolist()
-        assert sum(rates) <= size
-        assert lost(rates) == pytest.approx(min(loss for taken, loss in plans if taken <= size))
+    plans = [
+        np.repeat(np.array(plan), UNIT)[:d]
+        for plan in combinations_with_replacement(reversed(RATES), -(-d // UNIT))
+    ]
+    rates = allocate(energy, size)
+    assert are_rates(rates)
+    assert code_size(rates) <= size
+    least = min(lost(plan) for plan in plans if are_rates(plan) and code_size(plan) <= size)
+    assert lost(rates) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("d", [1, 7, 12, 15, 100, 300])
+def test_the_components_beyond_whole_units_are_coded(d: int) -> None:
+    x = np.random.default_rng(d).standard_normal((600, d), np.float32)
+    codec = Codec(f"TCQ{max(2, d // 2)}B").fit(x)
+    error = x - codec.decode(codec.encode(x))
+    assert np.linalg.norm(error, 2) ** 2 / len(x) < 0.1  # in any direction; one that is not coded has 1
+
+
+@pytest.mark.parametrize("d", [1, 9, 25, 48])
+def test_the_most_bytes_are_6_bits_a_component_and_the_factor(d: int) -> None:
+    x = np.random.default_rng(d).standard_normal((600, d), np.float32)
+    most = -(-d * 6 // 8) + 1
+    stage = Chain(f"TCQ{most}B").stages[0]
+    stage.fit(x, None, 0)
+    assert (stage.tensors()["rates"] == 12).all()
+    with pytest.raises(ValueError, match=f"must be 2B to {most}B"):
+        Codec(f"TCQ{most + 1}B").fit(x)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [0] * 25,
+        [2] * 16 + [4] * 9,
+        [8] * 8 + [4] * 17,
+        [4] * 16 + [2] * 4 + [0] * 5,
+        [5] * 25,
+        [2] * 16 + [1] * 9,  # the last would have no other
+        [8] * 16 + [6] * 9,  # more than the 10 bytes
+    ],
+)
+def test_rates_of_a_file_are_checked(rates: list[int]) -> None:
+    stage = Chain("TCQ3").stages[0]
+    stage.fit(np.random.default_rng(3).standard_normal((300, 25), np.float32), None, 0)
+    tensors = stage.tensors()
+    stage.from_tensors(25, tensors)
+    with pytest.raises(ValueError, match="tensor rates must fall"):
+        stage.from_tensors(25, {**tensors, "rates": np.array(rates, np.uint8)})
 
 
 def test_recall_is_above_that_of_a_product_quantizer_of_as_many_bytes() -> None:

@@ -255,15 +255,13 @@ void sparse_family(const Case& c) {
 }
 
 void trellis_family(const Case& c) {
-  if (c.d < kTrellisUnit) return;
   const Exact<int8_t> books(kTrellisBooks * kTrellisLevels);
   for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(generator() % 255) - 127;
   const Exact<float> step = floats(c.d, 0.01f, 0.02f), weight = floats(c.d, 0, 1), factors = floats(256, 0, 1);
   const Exact<float> y(c.n * c.d), centroid = floats(c.d, 0, 1);
   const Exact<uint8_t> rates(c.d);
   constexpr uint8_t falling[] = {12, 4, 1, 0};
-  for (int64_t j = 0; j < c.d / kTrellisUnit * kTrellisUnit; ++j)
-    rates[j] = falling[j / kTrellisUnit < 3 ? j / kTrellisUnit : 3];
+  for (int64_t j = 0; j < c.d; ++j) rates[j] = falling[j / kTrellisUnit];
   TrellisParams p = {};
   p.codebooks = books.get();
   p.step = step.get();

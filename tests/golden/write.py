@@ -39,6 +39,7 @@ SPECS = (
     "RaBitQ4",
     "TCQ2",
     "TCQ12B",
+    "TCQ3",  # the first with bits for the last 8 of D components; before, only whole 16 had any
     "IVF16,TCQ2",
     "Top4",
     "Top4:f32",

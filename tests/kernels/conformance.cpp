@@ -226,17 +226,17 @@ void sparse_family(Results& out, const Kernels& k, const Case& c) {
 
 // With factors or without; with centroids or without.
 void trellis_family(Results& out, const Kernels& k, Case c) {
-  if (c.d < kTrellisUnit) return;
   Exact<int8_t> books(kTrellisBooks * kTrellisLevels);
   for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(c.rng() % 255) - 127;
   const Exact<float> step = c.floats(c.d, 0.01f, 0.05f), weight = c.floats(c.d, 0, 1);
   const Exact<float> factors = c.floats(256, 0.5f, 2), inverse(c.d), centroids = c.floats(3 * padded16(c.d), -1, 1);
   const Exact<uint8_t> rates(c.d);
   constexpr uint8_t falling[] = {12, 10, 8, 6, 4, 2, 1, 0};
-  const int64_t units = c.d / kTrellisUnit;
+  const int64_t units = (c.d + kTrellisUnit - 1) / kTrellisUnit;
   for (int64_t j = 0; j < c.d; ++j) {
     inverse[j] = 1 / step[j];
-    rates[j] = j < units * kTrellisUnit ? falling[std::min<int64_t>(7, j / kTrellisUnit * 8 / units)] : 0;
+    rates[j] = c.d == 8 ? 1 : falling[j / kTrellisUnit * 8 / units];
+    if (rates[j] == 1 && c.d % 2 && j / kTrellisUnit == units - 1) rates[j] = 0;  // no pairs
   }
   for (int64_t i = 0; i < 3; ++i)
     for (int64_t j = c.d; j < padded16(c.d); ++j) centroids[i * padded16(c.d) + j] = 0;

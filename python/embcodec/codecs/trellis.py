@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode, trellis_topk
-from embcodec.reference.trellis import LEVELS, RATES, UNIT, windows
+from embcodec.reference.trellis import LEVELS, RATES, UNIT, are_rates, windows
 from embcodec.reference.trellis import code_size as stream_size
 
 from .base import Coarse, Coder, Tensor
@@ -62,9 +62,7 @@ class TCQ(Coder):
 
     def code_size(self, d: int) -> int:
         size = self.size or -int(-d * self.bits // 8)
-        most = d // UNIT * max(RATES) + 1
-        if d < UNIT:
-            raise ValueError(f"{self.text} needs at least {UNIT} dimensions, got {d}")
+        most = stream_size(np.full(d, max(RATES))) + 1
         if not 2 <= size <= most:
             raise ValueError(f"{self.text} must be 2B to {most}B for {d} dimensions")
         return size
@@ -242,10 +240,10 @@ def _first_rates(rates: U8) -> U8:
 
 
 def _check_rates(rates: U8, size: int) -> None:
-    units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
-    fine = rates[0] > 0 and np.isin(rates, RATES).all() and (rates[1:] <= rates[:-1]).all()
-    if not fine or (units != units[:, :1]).any() or rates[units.size :].any() or stream_size(rates) > size:
-        raise ValueError("tensor rates must fall, be equal over each 16 components and fit the code")
+    if not are_rates(rates) or stream_size(rates) > size:
+        raise ValueError(
+            f"tensor rates must fall, be equal over each {UNIT} components, pair up at 1 and fit the code"
+        )
 
 
 def _factor(z: F32, y: F32) -> F32:
@@ -267,28 +265,27 @@ def _factor_table(z: F32, y: F32) -> F32:
 def allocate(energy: F64, size: int) -> U8:
     """Half bits for each component, so that the sum of energy * distortion is least for `size` bytes.
 
-    Dynamic programming over units of 16 components of falling energy, which take a whole number of bytes at
-    every rate.
+    Rates fall, as energies do. Dynamic programming over units, from the last to the first: the least that
+    those so far lose, by the rate of the first of them and the bytes for them all.
     """
-    units = len(energy) // UNIT
-    sums = energy[: units * UNIT].reshape(units, UNIT).sum(axis=1)
-    budget = size
-    least = np.zeros(budget + 1)
-    chosen = np.zeros((units, budget + 1), np.int64)
-    for unit, total in enumerate(sums):
-        options = np.full((len(RATES), budget + 1), np.inf)
+    begins = range(0, len(energy), UNIT)
+    behind = np.zeros((len(RATES), size + 1))
+    tables = []
+    for begin in reversed(begins):
+        unit = energy[begin : begin + UNIT]
+        lost = np.full_like(behind, np.inf)
         for option, rate in enumerate(RATES):
-            if rate <= budget:
-                options[option, rate:] = least[: budget + 1 - rate] + total * _DISTORTION[rate]
-        chosen[unit] = options.argmin(axis=0)
-        least = options.min(axis=0)
-    rates, left = [], budget
-    for unit in reversed(range(units)):
-        rates.append(RATES[chosen[unit, left]])
-        left -= rates[-1]
-    rates = sorted(rates, reverse=True)  # equal energies may have taken any order
-    rates[0] = max(rates[0], 1)
-    return np.pad(np.repeat(np.array(rates, np.uint8), UNIT), (0, len(energy) - units * UNIT))
+            taken = -(-len(unit) * rate // UNIT)
+            odd = rate == 1 and len(unit) % 2  # the last would have no other to share its bit
+            if taken <= size and not odd and (rate or begin):
+                lost[option, taken:] = unit.sum() * _DISTORTION[rate] + behind[option, : size + 1 - taken]
+        tables.append(lost)
+        behind = np.minimum.accumulate(lost)  # at any rate up to this one
+    rates, option = np.zeros(len(energy), np.uint8), len(RATES) - 1
+    for begin, lost in zip(begins, reversed(tables)):
+        option = int(lost[: option + 1, size - stream_size(rates[:begin])].argmin())
+        rates[begin : begin + UNIT] = RATES[option]
+    return rates
 
 
 def _first_book(rates: U8) -> np.typing.NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy as np
 from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats
-from embcodec.reference.trellis import LEVELS, RATES, UNIT, code_size
+from embcodec.reference.trellis import LEVELS, RATES, UNIT, are_rates, code_size
 
 I8 = np.typing.NDArray[np.int8]
 _INT8 = np.dtype(np.int8)
@@ -35,13 +35,14 @@ def trellis_encode(
     (Tseng et al., 2024).
 
     Args:
-        x: components (n, d) of float32, float16, bfloat16 or float64, d >= 16.
+        x: components (n, d) of float32, float16, bfloat16 or float64.
         codebooks: int8 (8, 128), -127 to 127: the levels of the first and the second of a pair of components
             that share a bit, then those of 1, 2, 3, 4, 5 and 6 bits. A window w above 127 stands for minus
             the level of 255 - w.
         step: what a level is multiplied with, float (d,).
         rates: half bits a component, uint8 (d,): 12, 10, 8, 6, 4, 2, 1 or 0, never rising, constant over
-            each 16 components. At 1 two neighbouring components share one bit; components at 0 decode to 0.
+            each 16 components and over what these leave, the last d % 16. At 1 two neighbouring components
+            share one bit, which the last of an odd number cannot; components at 0 decode to 0.
         weight: of a component's squared error in units of its step, float (d,), not negative.
         out: uint8 (n, code size).
         threads: number of threads, the default one if None.
@@ -49,7 +50,7 @@ def trellis_encode(
         stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
 
     Returns:
-        Codes uint8 (n, code size); the code size is the bits of all components / 8.
+        Codes uint8 (n, code size); the code size is the bits of all components / 8, rounded up.
 
     Raises:
         TypeError: an array or dtype other than these.
@@ -179,16 +180,9 @@ def _plan(kernel: str, codebooks: Any, step: Any, rates: Any, like: Any) -> tupl
     rates = _checks.on_host(_checks.typed(kernel, "rates", rates, _checks.UINT8, len(step)))
     if _checks.is_on_host(codebooks) and codebooks.min() < -127:
         raise ValueError(f"{kernel}: codebooks must be in [-127, 127]")
-    units = rates[: len(rates) // UNIT * UNIT].reshape(-1, UNIT)
-    if not (
-        len(units)
-        and rates[0] > 0
-        and np.isin(rates, RATES).all()
-        and (units == units[:, :1]).all()
-        and (rates[1:] <= rates[:-1]).all()
-        and not rates[units.size :].any()
-    ):
+    if not are_rates(rates):
         raise ValueError(
-            f"{kernel}: rates must be of {RATES}, above 0 first, never rise, and be equal over each 16"
+            f"{kernel}: rates must be of {RATES}, above 0 first, never rise, be equal over each {UNIT}, "
+            "and not end with 1 where their number is odd"
         )
     return _checks.beside(codebooks, like), step, rates

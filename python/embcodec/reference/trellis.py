@@ -11,7 +11,7 @@ from embcodec.reference._registry import SEARCHES, Arguments, grid, register, se
 
 STATES = 256
 LEVELS = 128  # of a codebook; window w of the other half stands for minus the level of 255 - w
-UNIT = 16  # components of one rate come in runs of this length
+UNIT = 16  # components that share a rate; the last unit is what the others leave
 RATES = (0, 1, 2, 4, 6, 8, 10, 12)  # in half bits a component; 1 codes two components with one bit
 
 
@@ -25,9 +25,23 @@ def steps_of(rates: Any) -> list[tuple[int, int, int]]:
     return steps
 
 
+def are_rates(rates: Any) -> bool:
+    """Whether these may be the rates of components: above 0 first, never rising, one for each unit.
+
+    Where their number is odd, the last may not be 1: its component would have no other to share a bit with.
+    """
+    return bool(
+        rates[0] > 0
+        and np.isin(rates, RATES).all()
+        and (rates[1:] <= rates[:-1]).all()
+        and (rates == rates[::UNIT].repeat(UNIT)[: len(rates)]).all()
+        and not (len(rates) % 2 and rates[-1] == 1)
+    )
+
+
 def code_size(rates: Any) -> int:
-    """Bytes of a row's bit string: as many for each 16 components as they have half bits."""
-    return int(np.asarray(rates)[: len(rates) // UNIT * UNIT : UNIT].sum(dtype=np.int64))
+    """Bytes of a row's bit string; each unit begins with one, since 16 components take whole bytes."""
+    return -(-int(np.asarray(rates).sum(dtype=np.int64)) // UNIT)
 
 
 def _book(rate: int) -> int:
@@ -36,18 +50,14 @@ def _book(rate: int) -> int:
 
 def _plan(d: int, rng: np.random.Generator, low: int) -> Array:
     """Falling rates in units of 16, from `low` half bits upwards."""
-    units = np.sort(rng.choice(RATES[low:], d // UNIT))[::-1]
-    units[:1] = max(*units[:1].tolist(), 1)
-    return np.concatenate([np.repeat(units, UNIT), np.zeros(d % UNIT, np.int64)]).astype(np.uint8)
-
-
-def _wide(x: Array) -> Array:
-    """A unit of components at least, by repetition."""
-    return x if x.shape[1] >= UNIT else np.tile(x, (1, UNIT))[:, :UNIT].copy()
+    units = np.sort(rng.choice(RATES[low:], -(-d // UNIT)))[::-1]
+    units[0] = max(units[0], 1)
+    if d % 2 and units[-1] == 1:
+        units[-1] = 0 if len(units) > 1 else 2
+    return np.repeat(units, UNIT)[:d].astype(np.uint8)
 
 
 def _encode_inputs(x: Array, rng: np.random.Generator, low: int) -> Arguments:
-    x = _wide(x)
     d = x.shape[1]
     step = np.abs(x).max(axis=0, initial=1e-30).astype(np.float32) / np.float32(100)
     return {
@@ -72,7 +82,6 @@ def _codes(x: Array, rng: np.random.Generator, low: int, extras: bool) -> Argume
 def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: bool, **kind: Any) -> Arguments | None:
     if not len(x):
         return None
-    x = _wide(x)
     arguments = _codes(x, rng, low, extras)
     arguments.update(search(x, rng, **kind))
     if extras:

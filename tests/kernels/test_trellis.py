@@ -1,0 +1,79 @@
+"""Units of fewer than 16 components, at every rate; rates that are refused."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from embcodec import _native, kernels
+from embcodec.reference import REGISTRY
+from embcodec.reference.trellis import LEVELS, RATES, UNIT, code_size
+
+FULL = ((), (12,), (6, 4, 1))  # rates of the units before the last one
+N = 5
+
+
+def search(codes, books, step, rates, **how):
+    """The arguments of a search, and what it must find."""
+    arguments = {"codes": codes, "codebooks": books, "step": step, "rates": rates, "k": 3, **how}
+    return arguments, REGISTRY["trellis_topk"].reference(**arguments)
+
+
+@cache
+def cases():
+    """For each count and rate of the last unit: arguments, and what the references make of them."""
+    rng, found = np.random.default_rng(16), []
+    for full in FULL:
+        for count in range(1, UNIT):
+            for rate in RATES[1:]:
+                if rate > min(full, default=12) or (rate == 1 and count % 2):
+                    continue
+                rates = np.repeat(np.array([*full, rate], np.uint8), UNIT)[: UNIT * len(full) + count]
+                d = len(rates)
+                x, queries = rng.standard_normal((N, d), np.float32), rng.standard_normal((20, d), np.float32)
+                books = rng.integers(-127, 128, (8, LEVELS)).astype(np.int8)
+                step, weight = rng.uniform(0.005, 0.03, (2, d)).astype(np.float32)
+                codes = REGISTRY["trellis_encode"].reference(x, books, step, rates, weight)
+                assert codes.shape[1] == sum(full) + -(-count * rate // 16)
+                decoded = REGISTRY["trellis_decode"].reference(codes, books, step, rates)
+                assert (decoded[:, -1] != 0).any()
+                searches = [search(codes, books, step, rates, queries=queries[:n]) for n in (1, 3, 20)]
+                found.append(((x, books, step, rates, weight), codes, decoded, searches))
+    return found
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+def test_a_last_unit_of_any_size_and_rate(isa):
+    for plan, codes, decoded, searches in cases():
+        _, books, step, rates, _ = plan
+        np.testing.assert_array_equal(kernels.trellis_encode(*plan, isa=isa), codes)
+        np.testing.assert_array_equal(kernels.trellis_decode(codes, books, step, rates, isa=isa), decoded)
+        for arguments, (scores, ids) in searches:
+            got = kernels.trellis_topk(**arguments, isa=isa)
+            np.testing.assert_array_equal(got[1], ids)
+            assert got[0].tobytes() == scores.tobytes()
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [0] * 20,
+        [2] * 16 + [4] * 4,
+        [4] * 15 + [2] * 5,
+        [4] * 16 + [2] * 2 + [0] * 2,
+        [3] * 20,
+        [14] * 20,
+        [2] * 16 + [1] * 5,  # of five components, one would have no other
+        [1] * 7,
+    ],
+)
+def test_rates_that_are_refused(rates):
+    rates = np.array(rates, np.uint8)
+    books, step = np.zeros((8, LEVELS), np.int8), np.ones(len(rates), np.float32)
+    x, codes = np.zeros((2, len(rates)), np.float32), np.zeros((2, code_size(rates)), np.uint8)
+    with pytest.raises(ValueError, match=r"trellis_encode: rates must be of .* and not end with 1"):
+        kernels.trellis_encode(x, books, step, rates, step)
+    with pytest.raises(ValueError, match=r"trellis_decode: rates must be of .* and not end with 1"):
+        kernels.trellis_decode(codes, books, step, rates)
+    with pytest.raises(ValueError, match=r"trellis_topk: rates must be of .* and not end with 1"):
+        kernels.trellis_topk(codes, books, step, rates, x, 1)
