@@ -69,7 +69,7 @@ int64_t vq_encode(const Rows& x, const float* codebook, int64_t k, int32_t* ids,
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call);
 int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call);
 int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, float* tables, const Call& call);
-int64_t pq_topk(const Codes& codes, const Pq& p, const Search& search, const Call& call);
+int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call);
 // These two wait for the device after each iteration. `inertia` is the host's.
 int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, float* codebook, int32_t* ids,
                    double* inertia, const Call& call);

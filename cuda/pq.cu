@@ -36,6 +36,17 @@ void launch_tables(const Pq& p, const float* queries, int64_t nq, Metric metric,
   check(cudaGetLastError());
 }
 
+// Half a warp a product of a query with a centroid, in the order of the contract.
+__global__ void fill_products(Coarse coarse, const float* queries, int64_t nq, int64_t d, float* products) {
+  const int64_t at = thread_number() / 16;
+  if (at >= nq * coarse.count) return;
+  const float *q = queries + at / coarse.count * d, *c = coarse.centroids + at % coarse.count * d;
+  float sum = 0.0f;
+  for (int64_t j = threadIdx.x % 16; j < d; j += 16) sum += q[j] * c[j];
+  sum = sum16(sum, half_warp());
+  if (threadIdx.x % 16 == 0) products[at] = sum;
+}
+
 constexpr int kAdcFloats = 8192;  // of tables in shared memory at a time
 constexpr int kAdcRowsEach = 4;   // rows of a thread
 
@@ -50,7 +61,7 @@ __device__ inline void load_tables(const Pq& p, const float* tables, int64_t que
 
 // norms: the table of squared lengths of codewords; null but for cosine.
 template <int Q>
-__global__ void score_adc(Codes codes, Pq p, const float* tables, const float* norms, Group group) {
+__global__ void score_adc(Codes codes, Pq p, Bases bases, const float* tables, const float* norms, Group group) {
   EMB_SHARED(float, shared, [kAdcFloats]);
   const int64_t query = static_cast<int64_t>(blockIdx.y) * Q, step = kAdcFloats / Q / p.ksub;
   const int64_t first = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlock * kAdcRowsEach + threadIdx.x;
@@ -76,17 +87,17 @@ __global__ void score_adc(Codes codes, Pq p, const float* tables, const float* n
     if (!group.allowed(row)) continue;
     EMB_UNROLL for (int q = 0; q < Q; ++q) {
       if (query + q >= group.count) continue;
-      const float length = __builtin_sqrtf(group.squares[query + q]);
-      offer(group, query + q, finish_score(sum[r][q], group.metric, length, __builtin_sqrtf(square[r])), row);
+      const float length = __builtin_sqrtf(group.squares[query + q]), total = bases.score(sum[r][q], query + q, row);
+      offer(group, query + q, finish_score(total, group.metric, length, __builtin_sqrtf(square[r])), row);
     }
   }
 }
 
 template <int Q>
-void launch_adc(const Codes& codes, const Pq& p, const float* tables, const float* norms, const Group& group,
-                const Call& call) {
+void launch_adc(const Codes& codes, const Pq& p, const Bases& bases, const float* tables, const float* norms,
+                const Group& group, const Call& call) {
   const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock * kAdcRowsEach), blocks_for(group.count, Q));
-  EMB_LAUNCH((score_adc<Q>), grid, kBlock, 0, call.stream, codes, p, tables, norms, group);
+  EMB_LAUNCH((score_adc<Q>), grid, kBlock, 0, call.stream, codes, p, bases, tables, norms, group);
   check(cudaGetLastError());
 }
 
@@ -106,23 +117,28 @@ int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, 
   return 0;
 }
 
-// Scratch: the tables of all queries, the norms' table, for tensor cores codewords and queries in bfloat16, then what
-// every search has.
-int64_t pq_topk(const Codes& codes, const Pq& p, const Search& search, const Call& call) {
+// Scratch: the tables of all queries, the norms' table, products with the centroids, for tensor cores codewords and
+// queries in bfloat16, then what every search has.
+int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call) {
   if (search.nq == 0) return 0;
-  const int64_t size = p.m * p.ksub, eights = eights_of(p);
+  const int64_t size = p.m * p.ksub, eights = eights_of(p), pairs = search.nq * coarse.count;
   const bool many = search.nq >= kTensorQueries;
-  const int64_t floats = (4 * size * (search.nq + 1) + 255) / 256 * 256;
+  const int64_t floats = (4 * (size * (search.nq + 1) + pairs) + 255) / 256 * 256;
   const int64_t own = floats + (many ? (16 * eights * (size + search.nq * p.m) + 255) / 256 * 256 : 0);
   Call rest = call;
   float* tables = reinterpret_cast<float*>(call.scratch);
-  float* norms = tables + search.nq * size;
+  float *norms = tables + search.nq * size, *products = norms + size;
   uint4* codewords = reinterpret_cast<uint4*>(call.scratch + floats);
   uint4* queries = codewords + size * eights;
   if (call.scratch) {
     rest.scratch = call.scratch + own;
     launch_tables(p, search.queries, search.nq, search.metric, false, tables, call);
     if (many || search.metric == Metric::cosine) launch_tables(p, nullptr, 1, Metric::ip, true, norms, call);
+    if (pairs) {
+      EMB_LAUNCH((fill_products), blocks_for(16 * pairs, kBlock), kBlock, 0, call.stream, coarse, search.queries,
+                 search.nq, search.d, products);
+      check(cudaGetLastError());
+    }
     if (many) {
       launch_round(p.codebooks, size, p.dsub, codewords, call);
       launch_round(search.queries, search.nq * p.m, p.dsub, queries, call);
@@ -131,13 +147,15 @@ int64_t pq_topk(const Codes& codes, const Pq& p, const Search& search, const Cal
   const float* divisors = search.metric == Metric::cosine ? norms : nullptr;
   const int64_t needed = search_rows(codes.n, search, rest, [&](const Group& group) {
     const float* mine = tables + group.first * size;
+    const Bases bases = {coarse, products + group.first * coarse.count};
     if (group.count < 4)
-      launch_adc<1>(codes, p, mine, divisors, group, call);
+      launch_adc<1>(codes, p, bases, mine, divisors, group, call);
     else if (group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
-      launch_adc<8>(codes, p, mine, divisors, group, call);
+      launch_adc<8>(codes, p, bases, mine, divisors, group, call);
     else
-      launch_nominated(codes, p, {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)},
-                       mine, group, call);
+      launch_nominated(codes, p, bases,
+                       {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)}, mine, group,
+                       call);
   });
   return needed ? needed + own : 0;
 }

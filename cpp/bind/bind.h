@@ -67,13 +67,25 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
   throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
 }
 
-// Rows of d dimensions, padded with zeros as the kernels want them; none if there are none.
-inline std::vector<float> padded_rows(const MaybeF32& rows, int64_t d) {
-  const int64_t stride = padded16(d), n = rows ? rows->size() / d : 0;
-  std::vector<float> values(static_cast<size_t>(n * stride));
-  for (int64_t i = 0; i < n; ++i) std::copy_n(rows->data() + i * d, d, values.data() + i * stride);
-  return values;
-}
+// Rows of d dimensions, padded with zeros as the kernels want them: where they lie, if they need none.
+class PaddedRows {
+ public:
+  PaddedRows(const MaybeF32& rows, int64_t d) : data_(rows ? rows->data() : nullptr), n_(rows ? rows->size() / d : 0) {
+    const int64_t stride = padded16(d);
+    if (stride == d) return;
+    copy_.resize(static_cast<size_t>(n_ * stride));
+    for (int64_t i = 0; i < n_; ++i) std::copy_n(data_ + i * d, d, copy_.data() + i * stride);
+    data_ = copy_.data();
+  }
+  PaddedRows(const PaddedRows&) = delete;
+  const float* data() const { return data_; }
+  int64_t n() const { return n_; }
+
+ private:
+  std::vector<float> copy_;
+  const float* data_;
+  int64_t n_;
+};
 
 inline Column column_of(const MaybeArray& a) {
   if (!a) return {Column::f32, nullptr, 0};
@@ -81,9 +93,8 @@ inline Column column_of(const MaybeArray& a) {
   return {kind, static_cast<const char*>(a->data()), a->strides(0)};
 }
 
-inline Coarse coarse_of(const std::vector<float>& padded, int64_t d, const MaybeI32& centroid) {
-  const int64_t count = padded.empty() ? 0 : static_cast<int64_t>(padded.size()) / padded16(d);
-  return {padded.data(), centroid ? centroid->data() : nullptr, count};
+inline Coarse coarse_of(const PaddedRows& centroids, const MaybeI32& centroid) {
+  return {centroids.data(), centroid ? centroid->data() : nullptr, centroids.n()};
 }
 
 // 1 / step, 0 where there is none.

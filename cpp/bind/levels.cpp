@@ -41,8 +41,8 @@ void levels_topk(const CodeArray& codes, const F32& levels, const F32& step, con
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
-  const std::vector<float> padded = padded_rows(centroids, params.d), along = padded_rows(direction, params.d);
-  const RowExtras extras = {column_of(factor), coarse_of(padded, params.d, centroid), column_of(shift), along.data()};
+  const PaddedRows padded(centroids, params.d), along(direction, params.d);
+  const RowExtras extras = {column_of(factor), coarse_of(padded, centroid), column_of(shift), along.data()};
   topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
             code_scan_scratch(params.d, queries.shape(0), extras.coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {

@@ -88,13 +88,16 @@ void pq_tables(const F32& queries, const F32& codebooks, int metric, F32 tables,
 }
 
 void pq_topk(const CodeArray& codes, const F32& codebooks, const F32& queries, int k, int metric, const Mask& mask,
-             F32 scores, I64 ids, int threads, int isa) {
+             const MaybeF32& centroids, const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Pq pq = pq_of(codebooks);
+  const PaddedRows padded(centroids, pq.m * pq.dsub);
+  const Coarse coarse = coarse_of(padded, centroid);
   topk_rows("pq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            pq_topk_scratch(pq.m, pq.ksub, pq.dsub), [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              kernels.pq_topk(from, pq, scan, rows, part, scratch);
+            pq_topk_scratch(pq.m, pq.ksub, pq.dsub, coarse.count),
+            [&](const Scan& scan, Range rows, Range part, float* scratch) {
+              kernels.pq_topk(from, pq, coarse, scan, rows, part, scratch);
               return kAllFinite;
             });
 }

@@ -47,8 +47,8 @@ void trellis_topk(const RowArray& codes, const I8& codebooks, const F32& step, c
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates, factors);
   const int64_t d = trellis.p.d;
-  const std::vector<float> padded = padded_rows(centroids, d);
-  const Coarse coarse = coarse_of(padded, d, centroid);
+  const PaddedRows padded(centroids, d);
+  const Coarse coarse = coarse_of(padded, centroid);
   topk_rows("trellis_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
             int_scan_scratch(d, queries.shape(0), coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {

@@ -1,5 +1,5 @@
 // The scan over product quantizer codes: sums of lookup table entries (asymmetric distance computation). A score is the
-// float32 sum over the subspaces in order, on every level.
+// float32 sum over the subspaces in order, and then the row's centroid's product, on every level.
 #pragma once
 #include "adc_bytes.inl.h"
 
@@ -55,10 +55,11 @@ EMB_OP void for_blocks(const Codes& codes, const Scan& scan, Range rows, int64_t
 
 template <int BITS>
 EMB_OP void scan_query(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, const float* norms,
-                       const float* table, uint8_t* copies) {
+                       const float* table, const Bases& bases, uint8_t* copies) {
   for_blocks<BITS>(codes, scan, rows, p.m, norms, copies, [&](const CodeBlock& block) {
     float sums[kAdcRows];
     lookup_block<BITS>(table, block, p.m, sums);
+    bases.add_to(sums, block.ids, block.count);
     for (int r = 0; r < block.count; ++r)
       keep(scan.best[q], finish_score(sums[r], scan.metric, scan.queries.norm[q], norms ? block.norms[r] : 0.0f),
            block.ids[r]);
@@ -79,7 +80,7 @@ EMB_OP void gather_sums(const float* table, const PlaneBlock& block, int64_t m, 
 
 // ... with codes of 8 bits.
 inline void scan_query_planes(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q,
-                              const float* norms, const float* table, uint8_t* memory) {
+                              const float* norms, const float* table, const Bases& bases, uint8_t* memory) {
   const PlaneRoom room = plane_room(p.m, memory);
   const float sign = scan.metric == Metric::l2 ? -1.0f : 1.0f;
   TopK& best = scan.best[q];
@@ -89,6 +90,7 @@ inline void scan_query_planes(const Codes& codes, const Pq& p, const Scan& scan,
     row = next_planes<false>(codes, p.m, scan, row, rows.end, room, block);
     if (!block.there) continue;
     gather_sums(table, block, p.m, sums);
+    bases.add_to(sums, block.ids, kPlaneRows);
     if (norms) gather_sums(norms, block, p.m, lengths);
     for (uint64_t there = block.there; there; there &= there - 1) {
       const int r = __builtin_ctzll(there);
@@ -141,7 +143,7 @@ EMB_OP void keep_tile(const Scan& scan, const CodeBlock& block, int64_t q, int c
 
 template <int BITS>
 EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t q, int count,
-                      const float* norms, float* scratch) {
+                      const float* norms, const Bases& bases, float* scratch) {
   float *tables = scratch, *columns = tables + 16 * p.m * p.ksub, *sums = columns + 16 * scan.queries.stride;
   query_columns(scan, q, count, columns);
   if (scan.metric == Metric::l2)
@@ -151,14 +153,18 @@ EMB_OP void scan_tile(const Codes& codes, const Pq& p, const Scan& scan, Range r
   uint8_t* copies = reinterpret_cast<uint8_t*>(sums + 16 * kAdcRows);
   for_blocks<BITS>(codes, scan, rows, p.m, norms, copies, [&](const CodeBlock& block) {
     lookup_tile<BITS>(tables, block, p.m, sums);
+    bases.add_to_tile(sums, block.ids, block.count);
     keep_tile(scan, block, q, count, norms, sums);
   });
 }
 
 template <int BITS>
-EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries,
-                         const float* norms, float* scratch) {
-  const int64_t size = p.m * p.ksub;
+EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows,
+                         Range queries, const float* norms, float* scratch) {
+  const int64_t size = p.m * p.ksub, centroids = coarse.count;
+  float* products = centroids ? scratch : nullptr;
+  scratch += 16 * centroids;
+  const Bases bases = {coarse, products};
   int64_t q = queries.begin;
 #if EMB_BYTE_TABLES
   if (byte_tables_serve<BITS>(p, scan, rows, queries)) {
@@ -167,35 +173,45 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Scan& scan, Rang
     for (; q < queries.end; q += kTableQueries) {
       const int count = queries.end - q < kTableQueries ? static_cast<int>(queries.end - q) : kTableQueries;
       pq_tables(p, scan.queries, scan.metric, tables, {q, q + count}, scratch);
-      scan_byte_tables<BITS>(codes, p, scan, rows, q, count, tables, reinterpret_cast<uint8_t*>(scratch));
+      put_products(scan, q, count, coarse, products, centroids, 1);
+      uint8_t* memory = reinterpret_cast<uint8_t*>(scratch);
+      if (centroids)
+        scan_byte_tables<BITS, true>(codes, p, scan, rows, q, count, tables, bases, memory);
+      else
+        scan_byte_tables<BITS, false>(codes, p, scan, rows, q, count, tables, bases, memory);
     }
     return;
   }
 #endif
   for (; queries.end - q >= kFewQueries; q += 16) {
     const int count = queries.end - q < 16 ? static_cast<int>(queries.end - q) : 16;
-    scan_tile<BITS>(codes, p, scan, rows, q, count, norms, scratch);
+    put_products(scan, q, count, coarse, products, 1, 16);
+    scan_tile<BITS>(codes, p, scan, rows, q, count, norms, bases, scratch);
   }
   if (q >= queries.end) return;
+  put_products(scan, q, queries.end - q, coarse, products, centroids, 1);
   pq_tables(p, scan.queries, scan.metric, scratch, {q, queries.end}, scratch + kFewQueries * size);
   uint8_t* memory = reinterpret_cast<uint8_t*>(scratch + kFewQueries * size);
 #if EMB_BYTE_TABLES
   if (BITS == 8) {
-    for (; q < queries.end; ++q, scratch += size) scan_query_planes(codes, p, scan, rows, q, norms, scratch, memory);
+    for (int64_t i = 0; q + i < queries.end; ++i)
+      scan_query_planes(codes, p, scan, rows, q + i, norms, scratch + i * size, bases.of(i), memory);
     return;
   }
 #endif
-  for (; q < queries.end; ++q, scratch += size) scan_query<BITS>(codes, p, scan, rows, q, norms, scratch, memory);
+  for (int64_t i = 0; q + i < queries.end; ++i)
+    scan_query<BITS>(codes, p, scan, rows, q + i, norms, scratch + i * size, bases.of(i), memory);
 }
 
-void pq_topk(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+void pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
+             float* scratch) {
   float* norms = nullptr;
   if (scan.metric == Metric::cosine) norm_table(p, norms = scratch);
   scratch += padded16(p.m * p.ksub);
   if (p.ksub == 256)
-    scan_queries<8>(codes, p, scan, rows, queries, norms, scratch);
+    scan_queries<8>(codes, p, coarse, scan, rows, queries, norms, scratch);
   else
-    scan_queries<4>(codes, p, scan, rows, queries, norms, scratch);
+    scan_queries<4>(codes, p, coarse, scan, rows, queries, norms, scratch);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // a vector of entries. Entries are rounded so that their sums are never below a score; what that cannot exclude is
 // summed as float32, in the order of the subspaces.
 #pragma once
+#include "adc_bases.inl.h"
 #include "pq.inl.h"
 
 #if EMB_BYTE_TABLES
@@ -14,10 +15,11 @@ namespace {
 constexpr int kTableQueries = kPlaneRows / 4;  // whose tables stay in L2 while the rows pass by
 constexpr int kSharedQueries = 4;              // share the codes that are loaded and cut
 
-// A score is at most low + unit * the sum of the query's bytes.
+// A score is at most low + unit * the sum of the query's bytes, and the product with the row's centroid.
 struct ByteTable {
   uint8_t* bytes;  // byte_table_size
   double low, unit;
+  const float* steps = nullptr;  // of each centroid (put_steps); null without any
 };
 
 // The least and the greatest of a subspace's entries, whose size is infinite if one is not finite.
@@ -63,6 +65,35 @@ EMB_OP uint32_t least_sum(const ByteTable& table, float floor) {
   if (table.unit == 0.0) return 0;
   const double sum = (static_cast<double>(floor) - table.low) / table.unit;
   return sum < 0 ? 0 : sum < 65535 ? static_cast<uint32_t>(sum) + 1 : 65536;
+}
+
+// What a row's centroid gives, its sum need not reach: whole units, and up to this number of them, for which float32
+// adds without rounding. A centroid that gives more leaves nothing out.
+constexpr float kMostSteps = 4194304.0f;
+
+// For each centroid, what its product adds to the least sum: never too much, also where the quotient was rounded.
+inline void put_steps(ByteTable& table, const float* products, int64_t count, float* steps) {
+  const double most = static_cast<double>(kMostSteps), none = -__builtin_inf();
+  for (int64_t c = 0; c < count; ++c) {
+    const double units = __builtin_ceil(static_cast<double>(products[c]) / table.unit + 1e-6);
+    const double step = units <= most ? -units : none;  // and none for NaN
+    steps[c] = static_cast<float>(step < most ? step : most);
+  }
+  table.steps = steps;
+}
+
+// least_sum of each row of a block, of which these are the centroids.
+EMB_OP void least_sums(const ByteTable& table, const int32_t* centroid, float floor, uint16_t* least) {
+  const double most = static_cast<double>(kMostSteps);
+  const double sum = __builtin_floor((static_cast<double>(floor) - table.low) / table.unit) + 1.0;
+  const bool known = table.unit > 0.0 && sum > -most;
+  const f32x16 all = splat(known ? static_cast<float>(sum < most ? sum : most) : -__builtin_inff());
+  int32_t sums[kPlaneRows];
+  for (int r = 0; r < kPlaneRows; r += 16) {
+    const f32x16 wanted = add(all, gather(table.steps, load_i32(centroid + r)));
+    store_i32(sums + r, round_to_i32(min(max(wanted, splat(0.0f)), splat(65535.0f))));  // which no row reaches
+  }
+  for (int r = 0; r < kPlaneRows; ++r) least[r] = static_cast<uint16_t>(sums[r]);
 }
 
 // Rows of a scan by byte of their codes: those of all rows side by side, then, `stride` bytes on, those of the next
@@ -154,6 +185,14 @@ EMB_OP int64_t next_planes(const Codes& codes, int64_t bytes, const Scan& scan, 
   return row;
 }
 
+// The centroids of a block's rows: where they lie, or together in `copy`.
+EMB_OP const int32_t* block_centroids(const Coarse& coarse, const PlaneBlock& block, int32_t* copy) {
+  const bool consecutive = block.ids[kPlaneRows - 1] == block.ids[0] + kPlaneRows - 1;  // for they ascend
+  if (coarse.centroid && consecutive) return coarse.centroid + block.ids[0];
+  for (int r = 0; r < kPlaneRows; ++r) copy[r] = coarse.of(block.ids[r]);
+  return copy;
+}
+
 // Whether codes of 4 bits, read for so many queries, are taken by fours: from columns it takes more, and pays later.
 EMB_OP bool takes_fours(const Codes& codes, int count) {
   return kFours && (codes.byte_stride == 1 || count >= kSharedQueries);
@@ -167,50 +206,62 @@ struct WaitingRows {
   uint8_t* copies;  // room for four codes
 };
 
-template <int BITS>
-EMB_OP void offer_waiting(const Pq& p, Metric metric, const float* table, WaitingRows& waiting, TopK& best) {
+template <int BITS, bool BASES>
+EMB_OP void offer_waiting(const Pq& p, Metric metric, const float* table, const Bases& bases, WaitingRows& waiting,
+                          TopK& best) {
   float sums[4];
   for (int r = waiting.count; r < 4; ++r) waiting.rows[r] = waiting.rows[0];
   lookup<BITS, 4>(table, waiting.rows, p.m, sums);
+  if (BASES) bases.add_to(sums, waiting.ids, waiting.count);
   for (int r = 0; r < waiting.count; ++r) keep(best, finish_score(sums[r], metric, 0.0f, 0.0f), waiting.ids[r]);
   waiting.count = 0;
 }
 
 // Rows of a block that a query may want.
-template <int BITS>
+template <int BITS, bool BASES>
 EMB_OP void offer_rows(const Codes& codes, const Pq& p, Metric metric, const PlaneBlock& block, uint64_t wanted,
-                       const float* table, WaitingRows& waiting, TopK& best) {
+                       const float* table, const Bases& bases, WaitingRows& waiting, TopK& best) {
   const int64_t bytes = (p.m * BITS + 7) / 8;
   for (; wanted; wanted &= wanted - 1) {
     const int64_t id = block.ids[__builtin_ctzll(wanted)];
     waiting.ids[waiting.count] = id;
     waiting.rows[waiting.count] = code_of(codes, id, bytes, waiting.copies + waiting.count * bytes);
-    if (++waiting.count == 4) offer_waiting<BITS>(p, metric, table, waiting, best);
+    if (++waiting.count == 4) offer_waiting<BITS, BASES>(p, metric, table, bases, waiting, best);
   }
 }
 
-// Offers a block's rows to the Q queries from `first` on, whose tables lie `size` floats apart.
-template <int BITS, int Q, bool FOURS>
+// Offers a block's rows to the Q queries from `first` on, whose tables lie `size` floats apart. `centroid`: of each
+// row, where there are any (BASES).
+template <int BITS, int Q, bool FOURS, bool BASES>
 EMB_OP void offer_planes(const Codes& codes, const Pq& p, const Scan& scan, int64_t first, const PlaneBlock& block,
-                         const ByteTable* query, const float* tables, WaitingRows* waiting) {
+                         const int32_t* centroid, const ByteTable* query, const float* tables, const Bases& bases,
+                         WaitingRows* waiting) {
   const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
   uint16_t least[Q * kPlaneRows];
   uint64_t wanted[Q], there[Q];
   for (int q = 0; q < Q; ++q) {
-    const uint32_t sum = least_sum(query[q], scan.best[first + q].floor);
-    for (int r = 0; r < kPlaneRows; ++r) least[q * kPlaneRows + r] = static_cast<uint16_t>(sum);
-    there[q] = sum > 65535 ? 0 : block.there;
+    const float floor = scan.best[first + q].floor;
+    there[q] = block.there;
+    if (BASES) {
+      least_sums(query[q], centroid, floor, least + q * kPlaneRows);
+    } else {
+      const uint32_t sum = least_sum(query[q], floor);
+      for (int r = 0; r < kPlaneRows; ++r) least[q * kPlaneRows + r] = static_cast<uint16_t>(sum);
+      if (sum > 65535) there[q] = 0;
+    }
   }
   rows_reaching<BITS, Q, FOURS>(block.planes, block.stride, bytes, query[0].bytes, byte_table_size(p.m, p.ksub), least,
                                 wanted);
   for (int q = 0; q < Q; ++q)
-    offer_rows<BITS>(codes, p, scan.metric, block, wanted[q] & there[q], tables + q * size, waiting[q],
-                     scan.best[first + q]);
+    offer_rows<BITS, BASES>(codes, p, scan.metric, block, wanted[q] & there[q], tables + q * size, bases.of(q),
+                            waiting[q], scan.best[first + q]);
 }
 
-template <int BITS, bool FOURS>
-EMB_OP void scan_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
-                        const ByteTable* query, const float* tables, uint8_t* memory) {
+// Not inlined: the compiler then does without registers for centroids where there are none (2 to 4 % of 16 queries).
+template <int BITS, bool FOURS, bool BASES>
+__attribute__((noinline)) void scan_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first,
+                                           int count, const ByteTable* query, const float* tables, const Bases& bases,
+                                           uint8_t* memory) {
   constexpr int Q = kSharedQueries;
   const int64_t size = p.m * p.ksub, bytes = (p.m * BITS + 7) / 8;
   const PlaneRoom room = plane_room(bytes, memory);
@@ -220,27 +271,34 @@ EMB_OP void scan_tables(const Codes& codes, const Pq& p, const Scan& scan, Range
   for (int64_t row = rows.begin; row < rows.end;) {
     row = next_planes<FOURS>(codes, bytes, scan, row, rows.end, room, block);
     if (!block.there) continue;
+    int32_t copy[kPlaneRows];
+    const int32_t* centroid = BASES ? block_centroids(bases.coarse, block, copy) : nullptr;
     int i = 0;
     for (; i + Q <= count; i += Q)
-      offer_planes<BITS, Q, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, waiting + i);
+      offer_planes<BITS, Q, FOURS, BASES>(codes, p, scan, first + i, block, centroid, query + i, tables + i * size,
+                                          bases.of(i), waiting + i);
     for (; i < count; ++i)
-      offer_planes<BITS, 1, FOURS>(codes, p, scan, first + i, block, query + i, tables + i * size, waiting + i);
+      offer_planes<BITS, 1, FOURS, BASES>(codes, p, scan, first + i, block, centroid, query + i, tables + i * size,
+                                          bases.of(i), waiting + i);
   }
   for (int i = 0; i < count; ++i)
-    if (waiting[i].count) offer_waiting<BITS>(p, scan.metric, tables + i * size, waiting[i], scan.best[first + i]);
+    if (waiting[i].count)
+      offer_waiting<BITS, BASES>(p, scan.metric, tables + i * size, bases.of(i), waiting[i], scan.best[first + i]);
 }
 
-template <int BITS>
+template <int BITS, bool BASES>
 EMB_OP void scan_byte_tables(const Codes& codes, const Pq& p, const Scan& scan, Range rows, int64_t first, int count,
-                             const float* tables, uint8_t* memory) {
+                             const float* tables, const Bases& bases, uint8_t* memory) {
   const float sign = scan.metric == Metric::l2 ? -1.0f : 1.0f;
   const int64_t size = p.m * p.ksub, bytes = byte_table_size(p.m, p.ksub);
   ByteTable query[kTableQueries];
   for (int i = 0; i < count; ++i, memory += bytes) query[i] = byte_table(tables + i * size, p.m, p.ksub, sign, memory);
+  for (int i = 0; i < count && BASES; ++i, memory += 4 * padded16(bases.coarse.count))
+    put_steps(query[i], bases.of(i).products, bases.coarse.count, reinterpret_cast<float*>(memory));
   if (BITS == 4 && takes_fours(codes, count))
-    scan_tables<BITS, kFours && BITS == 4>(codes, p, scan, rows, first, count, query, tables, memory);
+    scan_tables<BITS, kFours && BITS == 4, BASES>(codes, p, scan, rows, first, count, query, tables, bases, memory);
   else
-    scan_tables<BITS, false>(codes, p, scan, rows, first, count, query, tables, memory);
+    scan_tables<BITS, false, BASES>(codes, p, scan, rows, first, count, query, tables, bases, memory);
 }
 
 // Whether byte tables serve this scan: sums of bytes fit 16 bits, making the tables pays, no norm of a row is needed.

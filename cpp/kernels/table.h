@@ -169,7 +169,8 @@ struct Kernels {
   int64_t (*pq_encode)(const Rows& x, const Pq& p, CodesOut out, Range r, float* scratch);
   void (*pq_decode)(const Codes& codes, const Pq& p, RowsOut out, Range r);
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
-  void (*pq_topk)(const Codes& codes, const Pq& p, const Scan& scan, Range rows, Range queries, float* scratch);
+  void (*pq_topk)(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
+                  float* scratch);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
   int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r);  // ... or the first row
   int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries,
@@ -260,11 +261,12 @@ constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one 
 // Lookup tables: the codewords, 16 side by side.
 static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
 // ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
-// the codewords, then copies of the rows' codes; or tables of bytes and blocks of 64 rows of codes.
-static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub) {
+// the codewords, then copies of the rows' codes; or tables of bytes and blocks of 64 rows of codes; for each centroid
+// the products with 16 queries, and in units of their tables.
+static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub, int64_t centroids = 0) {
   const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub) + kAdcRows * m / 4;
   const int64_t bytes = 4 * byte_table_size(m, ksub) + 2 * 64 * (m + 15) / 4 + 16;
-  return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes);
+  return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes) + 16 * centroids + 16 * padded16(centroids);
 }
 
 // ... and for sparse rows: a row, values and indices of candidates, which are written 16 at a time.

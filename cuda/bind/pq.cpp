@@ -29,9 +29,9 @@ void register_pq(py::module_& m) {
     return pq_tables(pq_of(codebooks, columns(queries)), pointer<const float>(queries), count(queries),
                      static_cast<Metric>(metric), pointer<float>(tables), call_of(where));
   });
-  m.def("pq_topk", [](Array codes, Array codebooks, Array queries, int64_t k, int metric, Array mask, Array scores,
-                      Array ids, Where where) {
-    return pq_topk(codes_of(codes), pq_of(codebooks, columns(queries)),
+  m.def("pq_topk", [](Array codes, Array codebooks, Array queries, int64_t k, int metric, Array mask, Array centroids,
+                      Array centroid, Array scores, Array ids, Where where) {
+    return pq_topk(codes_of(codes), pq_of(codebooks, columns(queries)), coarse_of(centroids, centroid),
                    search_of(queries, k, metric, mask, scores, ids), call_of(where));
   });
 }

@@ -214,7 +214,7 @@ def vq_encode(x: _Any, dtype: int, codebook: _F32, ids_out: _I32, threads: int, 
 
 # pq: codebooks float32 (m, ksub, dsub), ksub 16 or 256, code_size = ceil(m * bits / 8). pq_fit is
 # kmeans_fit of subspace i with seed + i (modulo 2**64). pq_tables of cosine are those of ip; |q| in
-# pq_topk is sqrt(dot16(q, q)).
+# pq_topk is sqrt(dot16(q, q)). centroids (c, m * dsub), for ip alone; centroid as in levels_topk.
 def pq_fit(
     x: _Any,
     dtype: int,
@@ -239,6 +239,8 @@ def pq_topk(
     k: int,
     metric: int,
     mask: _Bools | None,
+    centroids: _F32 | None,
+    centroid: _I32 | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,

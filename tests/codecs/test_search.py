@@ -64,6 +64,34 @@ def test_codes_in_column_order(codec: Codec, rows: np.ndarray, queries: np.ndarr
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("spec", ["IVF7,PQ6x8", "IVF1024,PQ48x8", "IVF1024,PQ24x4"])
+@pytest.mark.parametrize("nq", [1, 6, 40])
+@pytest.mark.parametrize("masked", [False, True])
+def test_product_codes_behind_centroids_are_not_decoded(
+    spec: str, nq: int, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    x = (
+        rng.standard_normal((9000, 48), np.float32)
+        + 3 * rng.standard_normal((20, 48), np.float32)[rng.integers(20, size=9000)]
+    )
+    codec = Codec(spec).fit(x[:1500])
+    codes, queries = codec.encode(x), x[:nq] + np.float32(0.1)
+    want = exact(codec.decode(codes), queries, "ip")
+    mask = rng.random(len(x)) < 0.4 if masked else None
+    if mask is not None:
+        want[:, ~mask] = -np.inf
+    monkeypatch.setattr("embcodec.codecs.pq.pq_decode", None)
+    found = codec.search(codes, queries, 10, "ip", mask)
+    tolerance = 2e-6 * float(np.abs(want[np.isfinite(want)]).max())
+    np.testing.assert_allclose(found[0], np.take_along_axis(want, found[1], axis=1), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found[0], -np.sort(-want, axis=1)[:, :10], rtol=0, atol=tolerance)
+    for threads in (1, 3):
+        again = codec.search(np.asfortranarray(codes), queries, 10, "ip", mask, threads=threads)
+        np.testing.assert_array_equal(again[0], found[0])
+        np.testing.assert_array_equal(again[1], found[1])
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_blocks_do_not_show(
     codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str, monkeypatch: pytest.MonkeyPatch

@@ -194,7 +194,13 @@ void pq_family(const Case& c) {
     if (ksub == 256) expect_nearest(c, p, codes);
     run([&](const Call& call) { return cuda::pq_decode(from, p, y.get(), call); });
     run([&](const Call& call) { return cuda::pq_tables(p, c.queries.get(), 5, Metric::l2, tables.get(), call); });
-    c.search([&](const Search& s, const Call& call) { return cuda::pq_topk(from, p, s, call); });
+    const Exact<float> centroids = floats(2 * c.d, -1, 1);
+    const Exact<int32_t> centroid(c.n);
+    for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(i % 2);
+    c.search([&](const Search& s, const Call& call) { return cuda::pq_topk(from, p, {nullptr, nullptr, 0}, s, call); });
+    c.search([&](const Search& s, const Call& call) {
+      return s.metric == Metric::ip ? cuda::pq_topk(from, p, {centroids.get(), centroid.get(), 2}, s, call) : 0;
+    });
   }
   if (c.n < 16) return;
   const Exact<float> books(16 * c.d);
@@ -218,13 +224,18 @@ void expect_same_rows() {
       if (i < kFirst || i % 3 == 0) codes[i * m + s] = i >= kFirst;
   }
   const Pq p = {books.get(), nullptr, m, 256, 8};
-  for (const Metric metric : {Metric::ip, Metric::l2, Metric::cosine}) {
+  const Exact<float> centroids = floats(3 * d, -1, 1);
+  const Exact<int32_t> centroid(n);
+  for (int64_t i = 0; i < n; ++i) centroid[i] = static_cast<int32_t>(generator() % 3);
+  for (const auto& [metric, count] :
+       {std::pair<Metric, int64_t>{Metric::ip, 0}, {Metric::ip, 3}, {Metric::l2, 0}, {Metric::cosine, 0}}) {
+    const Coarse coarse = {centroids.get(), centroid.get(), count};
     const Exact<float> scores(2 * nq * k);
     const Exact<int64_t> ids(2 * nq * k);
-    const auto search = [&](int64_t first, int64_t count, int64_t to) {
-      const Search s = {queries.get() + first * d, count, d, metric, mask.get(), k, scores.get() + to * k,
-                        ids.get() + to * k};
-      run([&](const Call& call) { return cuda::pq_topk({codes.get(), n, m}, p, s, call); });
+    const auto search = [&, metric = metric](int64_t first, int64_t queries_of, int64_t to) {
+      const Search s = {queries.get() + first * d, queries_of,        d, metric, mask.get(), k,
+                        scores.get() + to * k,     ids.get() + to * k};
+      run([&](const Call& call) { return cuda::pq_topk({codes.get(), n, m}, p, coarse, s, call); });
     };
     search(0, nq, 0);
     search(0, nq / 2, nq);

@@ -28,7 +28,7 @@ def some(later, nq, m, dsub, ksub=256):
     return codes, codebooks, queries
 
 
-def assert_same(codes, codebooks, queries, k, metric="ip", mask=None):
+def assert_same(codes, codebooks, queries, k, metric="ip", mask=None, **centroids):
     inputs = {
         "codes": codes,
         "codebooks": codebooks,
@@ -36,6 +36,7 @@ def assert_same(codes, codebooks, queries, k, metric="ip", mask=None):
         "k": k,
         "metric": metric,
         "mask": mask,
+        **centroids,
     }
     for got, want in zip(emulated.call(kernels.pq_topk, inputs), kernels.pq_topk(**inputs)):
         assert got.tobytes() == want.tobytes()
@@ -55,6 +56,31 @@ def assert_same(codes, codebooks, queries, k, metric="ip", mask=None):
 )
 def test_shapes(later, nq, m, dsub, ksub, metric):
     assert_same(*some(later, nq, m, dsub, ksub), 10, metric)
+
+
+@pytest.mark.parametrize("nq", [1, 5, 65, 129])
+@pytest.mark.parametrize("scale", [1e-20, 1e-3, 1, 300, 1e20, 3e38])
+@pytest.mark.parametrize("count", [1, 3, 300])
+def test_centroids(nq, scale, count):
+    codes, codebooks, queries = some(140, nq, 4, 8)
+    rng = np.random.default_rng(count)
+    centroids = (rng.uniform(-1, 1, (count, 32)) * scale).astype(np.float32)
+    centroid = rng.integers(0, count, len(codes)).astype(np.int32)
+    mask = rng.random(len(codes)) < 0.5
+    assert_same(codes, codebooks, queries, 10, centroids=centroids, centroid=centroid)
+    assert_same(codes, codebooks, queries, 10, mask=mask, centroids=centroids, centroid=centroid)
+    if count == 1:
+        assert_same(codes, codebooks, queries, 10, centroids=centroids)
+
+
+@pytest.mark.parametrize("along", [-300, -1, 1, 300])
+def test_centroids_leave_the_bound_as_large_as_the_errors(along):
+    """Rows as in rounded_down; the product with the centroid takes away nearly all, or adds as much."""
+    codes, codebooks, queries = rounded_down(1)
+    centroids = queries[:3] * np.float32(along)
+    centroid = (np.arange(len(codes)) % 3).astype(np.int32)
+    assert_same(codes, codebooks, queries, 300, centroids=centroids, centroid=centroid)
+    assert_same(codes, codebooks, -queries, 300, centroids=centroids, centroid=centroid)
 
 
 def rounded_down(scale):

@@ -47,6 +47,8 @@ SPECS = [
     "IVF7,LM2",
     "IVF7,RaBitQ3",
     "IVF7,VQ5",
+    "IVF7,PQ8x8",
+    "IVF280,PQ8x4",
     "IVF280,TCQ2",
 ]
 

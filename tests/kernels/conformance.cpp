@@ -167,8 +167,8 @@ void conversions(Results& out, const Kernels& k, Case c) {
     }
 }
 
-// Two subspaces where d is even, else one; codes of random bytes for what reads them. Wide rows of one kind only:
-// however few rows there are, tables take 256 sums a dimension.
+// Two subspaces where d is even, else one; codes of random bytes for what reads them; the scan without centroids, with
+// some, with one. Wide rows of one kind only: however few rows there are, tables take 256 sums a dimension.
 void pq_family(Results& out, const Kernels& k, Case c) {
   if (!c.many) return;
   const int64_t m = c.d % 2 ? 1 : 2, dsub = c.d / m;
@@ -197,10 +197,20 @@ void pq_family(Results& out, const Kernels& k, Case c) {
       out.add("pq_tables", tables);
     }
     const Exact<uint8_t> columns = in_columns(others, c.n);
+    constexpr int64_t kCentroids = 21;
+    Exact<float> centroids = c.floats(kCentroids * padded16(c.d), -1, 1);
+    for (int64_t j = 0; j < centroids.n; ++j) centroids[j] *= static_cast<float>(j % padded16(c.d) < c.d);
+    const Exact<int32_t> centroid(c.n);
+    for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(c.rng() % kCentroids);
     for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}})
-      add_scan(
-          out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub); },
-          [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(either, p, s, rows, part, x); });
+      for (const Coarse& coarse : {Coarse{nullptr, nullptr, 0}, Coarse{centroids.get(), centroid.get(), kCentroids},
+                                   Coarse{centroids.get(), nullptr, 1}})
+        add_scan(
+            out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub, coarse.count); },
+            [&](const Scan& s, Range rows, Range part, float* x) {
+              if (coarse.count && s.metric != Metric::ip) return;
+              k.pq_topk(either, p, coarse, s, rows, part, x);
+            });
   }
 }
 

@@ -76,12 +76,21 @@ def sparse(rng):
     return "sparse_topk", {"indices": indices, "values": values}
 
 
-def product(bits, m):
+def product(bits, m, centroids=0):
     def inputs(rng):
         codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
         codes = rng.integers(0, 256, (MANY, m * bits // 8)).astype(np.uint8)
         codes[MANY // 2 :] = codes[: MANY // 2]
-        return "pq_topk", {"codes": codes, "codebooks": codebooks}
+        if not centroids:
+            return "pq_topk", {"codes": codes, "codebooks": codebooks}
+        centroid = rng.integers(0, centroids, MANY).astype(np.int32)
+        centroid[MANY // 2 :] = centroid[: MANY // 2]
+        return "pq_topk", {
+            "codes": codes,
+            "codebooks": codebooks,
+            "centroids": rng.standard_normal((centroids, D)).astype(np.float32),
+            "centroid": centroid,
+        }
 
     return inputs
 
@@ -89,6 +98,8 @@ def product(bits, m):
 CASES = {
     "pq8": product(8, 7),
     "pq4": product(4, 14),
+    "pq8-centroids": product(8, 7, 300),
+    "pq4-centroids": product(4, 14, 5),
     "flat": flat,
     "sq8": scalar(8),
     "sq6": scalar(6),
@@ -133,6 +144,8 @@ def close(kernel, inputs):
         inputs["scale"] = (0.01 + 1e-7 * rng.random(N)).astype(np.float32)
         inputs["offset"] = TINY * rng.standard_normal(N).astype(np.float32)
         return inputs
+    if "centroids" in inputs and kernel == "pq_topk":
+        inputs["centroids"] = inputs["centroids"][0] + TINY * inputs["centroids"]
     if kernel == "pq_topk":
         shared = codes.shape[1] // 2
         inputs["codebooks"][len(inputs["codebooks"]) * shared // codes.shape[1] :] *= TINY
@@ -161,6 +174,11 @@ def queries_of(count, kernel, inputs):
     return queries
 
 
+def has_metric(case, metric):
+    if case[0] == "pq_topk" and "centroids" in case[1] and metric != "ip":
+        pytest.skip("with centroids ip alone")
+
+
 def check(case, queries, **options):
     kernel, inputs = case
     got = getattr(kernels, kernel)(**inputs, queries=queries, k=K, threads=2, **options)
@@ -175,10 +193,12 @@ def check(case, queries, **options):
 class TestExact:
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_metrics(self, case, isa, count, metric):
+        has_metric(case, metric)
         check(case, queries_of(count, *case), metric=metric, isa=isa)
 
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_scores_closer_than_estimates(self, case, isa, count, metric):
+        has_metric(case, metric)
         check((case[0], close(*case)), queries_of(count, *case), metric=metric, isa=isa)
 
     def test_mask(self, case, isa, count):
@@ -252,6 +272,44 @@ def test_a_row_whose_score_overflows_comes_before_the_filler(isa, ksub, metric):
     scores, ids = kernels.pq_topk(codes, codebooks, queries, 3, metric, isa=isa)
     assert scores.tolist() == [[0, -np.inf, -np.inf]]
     assert ids.tolist() == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("count", [1, 3, 22])
+@pytest.mark.parametrize("scale", [0, 1e-38, 1e-10, 1e-3, 100, 1e5, 1e7, 1e12, 1e30, 3e38])
+def test_centroids_beside_product_codes_of_any_scale(isa, count, bits, scale):
+    """A bound in bytes becomes tight, useless or infinite; one centroid is longer, one shorter."""
+    name, inputs = product(bits, 7 * 8 // bits, 9)(np.random.default_rng(bits))
+    centroids = inputs["centroids"] * np.float32(min(scale, 1e37))
+    if scale == 3e38:
+        centroids[4] = np.float32(scale)
+    centroids[7] *= np.float32(1e-3)
+    queries = queries_of(22, name, inputs)[:count]
+    check((name, {**inputs, "centroids": centroids}), queries, isa=isa)
+    one = {**inputs, "centroids": centroids[4:5], "centroid": None}
+    check((name, one), queries, isa=isa)
+    mask = np.random.default_rng(1).random(MANY) < 0.4
+    columns = {**inputs, "centroids": centroids, "codes": np.asfortranarray(inputs["codes"])}
+    check((name, columns), queries, mask=mask, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("nq", [1, 4])
+def test_product_codes_that_only_centroids_tell_apart(isa, bits, nq):
+    """Each row scores a little more than those before it: a bound that is too tight by a unit loses it."""
+    m = 7 * 8 // bits
+    rng = np.random.default_rng(nq)
+    codebooks = rng.integers(0, 2, (m, 2**bits, D // m)).astype(np.float32)
+    codes = rng.integers(0, 256, (MANY, 7)).astype(np.uint8)
+    queries = np.ones((nq, D), np.float32)
+    sums = kernels.pq_decode(codes, codebooks).sum(axis=1)
+    centroids = np.zeros((MANY, D), np.float32)
+    for far in (0, 1000, -1000):
+        centroids[:, 0] = far + np.arange(MANY) * np.float32(1 / 64) - sums
+        inputs = {"codes": codes, "codebooks": codebooks, "centroids": centroids}
+        check(("pq_topk", {**inputs, "centroid": np.arange(MANY, dtype=np.int32)}), queries, isa=isa)
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())

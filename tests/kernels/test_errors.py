@@ -197,6 +197,36 @@ ERRORS = [
     (lambda: k.sq_encode(X, LO, STEP, 5), ValueError, "sq_encode: bits must be 8, 6 or 4, got 5"),
     (lambda: k.pq_fit(X, 4, 6), ValueError, "pq_fit: bits must be 8 or 4, got 6"),
     (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroids=X),
+        ValueError,
+        "pq_topk: centroids need centroid",
+    ),
+    (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroids=X, centroid=np.full(N, -1, np.int32)),
+        ValueError,
+        "pq_topk: centroid must be in [0, 10)",
+    ),
+    (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroid=np.zeros(N, np.int32)),
+        ValueError,
+        "pq_topk: centroid needs centroids",
+    ),
+    (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroids=X[:, 1:], centroid=np.zeros(N, np.int32)),
+        ValueError,
+        "pq_topk: centroids must be (c, 24), got (10, 23)",
+    ),
+    (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroids=X, centroid=np.zeros(N, np.int64)),
+        TypeError,
+        "pq_topk: centroid must be int32, got int64",
+    ),
+    (
+        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, "l2", centroids=X[:1]),
+        ValueError,
+        "pq_topk: metric must be 'ip' with centroids, got 'l2'",
+    ),
+    (
         lambda: k.bits_encode(X, order="big"),
         ValueError,
         "bits_encode: order must be 'msb' or 'lsb', got 'big'",

@@ -96,8 +96,10 @@ class Residual(Coder):
 
     def _parts(self, codes: U8) -> tuple[I32, U8]:
         ids = numbers(codes[:, : self.id_size], f"<u{self.id_size}")[:, 0].astype(np.int32)
-        refuse_rows("codes", f"row {{row}} names a centroid beyond {self.count}", ids >= self.count)
-        return np.minimum(ids, self.count - 1), codes[:, self.id_size :]  # on a device all go on
+        if self.count < 256**self.id_size:  # else every number names one
+            refuse_rows("codes", f"row {{row}} names a centroid beyond {self.count}", ids >= self.count)
+            ids = np.minimum(ids, self.count - 1)  # on a device all go on
+        return ids, codes[:, self.id_size :]
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         ids, inner = self._parts(codes)

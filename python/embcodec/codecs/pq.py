@@ -8,7 +8,7 @@ import numpy as np
 
 from embcodec.kernels import pq_decode, pq_encode, pq_fit, pq_topk
 
-from .base import Coder, Tensor, Transform
+from .base import Coarse, Coder, Tensor, Transform
 from .linear import covariance
 from .rows import F32, F64, I64, U8, Bools, Floats, project
 from .scan import Hits
@@ -149,3 +149,27 @@ class PQ(Coder):
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
         return pq_topk(codes, self.codebooks, queries, k, metric=metric, mask=mask, threads=threads)
+
+    def search_residual(
+        self,
+        codes: U8,
+        coarse: Coarse,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits | None:
+        """Inner products add up; for distances and lengths the tables lack codewords times centroids."""
+        if metric != "ip":
+            return None
+        return pq_topk(
+            codes,
+            self.codebooks,
+            queries,
+            k,
+            mask=mask,
+            centroids=coarse.centroids,
+            centroid=coarse.ids,
+            threads=threads,
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from embcodec._backends import run
 from embcodec.kernels import _checks
-from embcodec.kernels._checks import F32, I64, U8, Bools, Floats, code_size
+from embcodec.kernels._checks import F32, I32, I64, U8, Bools, Floats, code_size
 
 _METRICS = ("ip", "l2", "cosine")
 
@@ -178,6 +178,8 @@ def pq_topk(
     k: int,
     metric: str = "ip",
     mask: Bools | None = None,
+    centroids: F32 | None = None,
+    centroid: I32 | None = None,
     *,
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
@@ -185,6 +187,9 @@ def pq_topk(
     stream: int | None = None,
 ) -> tuple[F32, I64]:
     """The k codes that score best against each query, by sums of `pq_tables` (asymmetric distance).
+
+    With centroids a row is what `pq_decode` gives + its centroid, and a score the sum + the inner product of
+    the query with that.
 
     Args:
         codes: uint8 (n, code_size), from `pq_encode`. In column order (`numpy.asfortranarray`) they are read
@@ -194,6 +199,8 @@ def pq_topk(
         k: rows wanted, 1 to n.
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
+        centroids: float (c, m * dsub), with metric "ip" only.
+        centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -204,7 +211,7 @@ def pq_topk(
 
     Raises:
         TypeError: an array or dtype other than these.
-        ValueError: a shape, metric or k other than these; a codebook or query that is not finite.
+        ValueError: a shape, metric or k other than these; a codebook, centroid or query that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
     codebooks, bits = _codebooks("pq_topk", codebooks, codes)
@@ -212,7 +219,11 @@ def pq_topk(
     codes = _checks.typed("pq_topk", "codes", codes, _checks.UINT8, "n", code_size(m, bits))
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
     k, mask, out = _checks.search("pq_topk", codes, len(queries), k, metric, mask, out)
-    run("pq_topk", (codes, codebooks, queries, k, metric, mask), out, threads, isa, stream)
+    centroids, centroid = _checks.coarse("pq_topk", codes, m * dsub, centroids, centroid)
+    if centroids is not None and metric != "ip":
+        raise ValueError(f"pq_topk: metric must be 'ip' with centroids, got {metric!r}")
+    inputs = (codes, codebooks, queries, k, metric, mask, centroids, centroid)
+    run("pq_topk", inputs, out, threads, isa, stream)
     return out
 
 

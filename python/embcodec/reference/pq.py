@@ -8,7 +8,7 @@ import numpy as np
 
 from embcodec.reference._common import Array, as_float32, cosine, dot16, fused, pack, topk, unpack
 from embcodec.reference._peers import numpy_pack, numpy_topk, numpy_unpack
-from embcodec.reference._registry import METRICS, SEARCHES, Arguments, grid, register, search
+from embcodec.reference._registry import METRICS, SEARCHES, Arguments, grid, register, search, some_extras
 from embcodec.reference.cluster import (
     assert_inertia,
     assert_nearest,
@@ -57,11 +57,15 @@ def _tables_inputs(x: Array, rng: np.random.Generator, metric: str, **kind: int)
 
 
 def _topk_inputs(
-    x: Array, rng: np.random.Generator, metric: str, masked: bool, **kind: int
+    x: Array, rng: np.random.Generator, metric: str, masked: bool, extras: bool = False, **kind: int
 ) -> Arguments | None:
     if not x.shape[0]:
         return None
-    return {**_codes(x, rng, **kind), **search(x, rng, masked, metric=metric)}
+    arguments = {**_codes(x, rng, **kind), **search(x, rng, masked, metric=metric)}
+    if extras:
+        arguments.update(some_extras(x, rng))
+        del arguments["factor"]
+    return arguments
 
 
 def _fit_inputs(x: Array, rng: np.random.Generator, bits: int, most: int) -> Arguments | None:
@@ -121,12 +125,23 @@ def _numpy_tables(queries: Array, codebooks: Array, metric: str) -> Array:
     return qq - 2 * ip + (codebooks * codebooks).sum(axis=2)
 
 
-def _numpy_pq_topk(codes: Array, codebooks: Array, queries: Array, k: int, metric: str, mask: Array) -> Any:
+def _numpy_pq_topk(
+    codes: Array,
+    codebooks: Array,
+    queries: Array,
+    k: int,
+    metric: str,
+    mask: Array,
+    centroids: Array = None,
+    centroid: Array = None,
+) -> Any:
     m = codebooks.shape[0]
     ids = numpy_unpack(codes, m, bits_of(codebooks)).T
     subspaces = np.arange(m)[:, None]
     tables = _numpy_tables(queries, codebooks, metric)
     scores = np.stack([table[subspaces, ids].sum(axis=0) for table in tables])
+    if centroids is not None:
+        scores += (queries @ centroids.T)[:, centroid]
     if metric == "cosine":
         squares = (codebooks * codebooks).sum(axis=2)[subspaces, ids].sum(axis=0)
         norms = np.linalg.norm(queries, axis=1)[:, None] * np.sqrt(squares)
@@ -179,7 +194,15 @@ def pq_tables(queries: Array, codebooks: Array, metric: str = "ip", xp: Any = np
     return tables
 
 
-@register(family="pq", inputs=_topk_inputs, variants=grid(**KINDS, **SEARCHES), peer=_numpy_pq_topk)
+@register(
+    family="pq",
+    inputs=_topk_inputs,
+    variants=(
+        *grid(**KINDS, **SEARCHES),
+        *grid(**KINDS, metric=("ip",), masked=(False, True), extras=(True,)),
+    ),
+    peer=_numpy_pq_topk,
+)
 def pq_topk(
     codes: Array,
     codebooks: Array,
@@ -187,9 +210,11 @@ def pq_topk(
     k: int,
     metric: str = "ip",
     mask: Array | None = None,
+    centroids: Array | None = None,
+    centroid: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search by sums of table entries over the subspaces, in order."""
+    """Search by sums of table entries over the subspaces, in order, then the product with the centroid."""
     n, m = codes.shape[0], codebooks.shape[0]
     ids = unpack(codes, m, bits_of(codebooks), xp)
 
@@ -204,6 +229,9 @@ def pq_topk(
 
     def scores(q: Array) -> Array:
         total = gather(pq_tables(q[None], codebooks, metric, xp=xp)[0])
+        if centroids is not None:
+            products = dot16(centroids, q, xp)
+            total = total + (products[0] if centroid is None else products[centroid])
         if metric == "ip":
             return total
         if metric == "l2":
