@@ -1,7 +1,6 @@
 // The ADC scan for many queries. Tensor cores nominate rows: a tile of codes, decoded to bfloat16 with each subspace in
 // whole eights of columns, is multiplied with a tile of queries. A row whose product the error cannot lift to the
-// query's floor is done with; tables score the others. So the results are those of tables alone. What a row's
-// centroid gives, its product need not reach.
+// query's floor is done with; tables score the others. So the results are those of tables alone.
 #pragma once
 #include "tensor.cuh"
 #include "topk.cuh"
@@ -21,17 +20,6 @@ static_assert(kBlockTile / (16 * kWarpTiles) * kWarpsAcross * 32 == kBlock && kE
 
 __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
-
-// The centroids, and the products of a group's queries with them, (count, centroids): what a score adds last.
-struct Bases {
-  Coarse coarse;
-  const float* products;
-  __device__ bool any() const { return coarse.count > 0; }
-  __device__ float at(int64_t query, int64_t centroid) const { return products[query * coarse.count + centroid]; }
-  __device__ float score(float sum, int64_t query, int64_t row) const {
-    return any() ? sum + at(query, coarse.of(row)) : sum;
-  }
-};
 
 // Vectors of d dimensions as bfloat16, each in whole eights with zeros at the end. A thread an eight.
 __global__ void round_vectors(const float* vectors, int64_t count, int64_t d, uint4* out) {
@@ -67,11 +55,6 @@ __device__ inline bool in_range(float square) { return square > 1e-20f && square
 // the product.
 constexpr float kRounding = 7.9e-3f;
 
-// The need of a row whose centroid adds `base`; less than that, by more than its rounding.
-__device__ inline float without_base(float need, float base) {
-  return need - base - 2.4e-7f * (__builtin_fabsf(need) + __builtin_fabsf(base));
-}
-
 struct QueryBound {
   float lift, need;
 };
@@ -84,23 +67,19 @@ __device__ inline QueryBound bound_of(const Group& group, int64_t query, float u
   return {error * length, 0.5f * (floor + (1.0f - units) * square)};
 }
 
-__global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Bases bases, Rounded rounded, Group group) {
+__global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Rounded rounded, Group group) {
   EMB_SHARED(uint4, rows, [2][kBlockTile * kEights]);  // one to fill while the other is read
   EMB_SHARED(uint4, queries, [2][kBlockTile * kEights]);
   EMB_SHARED(float, length, [kBlockTile]);
   EMB_SHARED(float, half, [kBlockTile]);
   EMB_SHARED(QueryBound, bound, [kBlockTile]);
-  EMB_SHARED(int32_t, centroid, [kBlockTile]);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int all = static_cast<int>(p.m) * rounded.eights;
   const int warp_row = warp / kWarpsAcross * 16 * kWarpTiles, warp_query = warp % kWarpsAcross * 8 * kWarpTiles;
   const int64_t first_row = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlockTile;
   const int64_t first_query = static_cast<int64_t>(blockIdx.y) * kBlockTile;
   const float units = static_cast<float>(8 * all) * 4.76837158203125e-7f;
-  if (thread < kBlockTile) {
-    bound[thread] = bound_of(group, first_query + thread, units);
-    centroid[thread] = bases.any() && first_row + thread < group.rows.end ? bases.coarse.of(first_row + thread) : 0;
-  }
+  if (thread < kBlockTile) bound[thread] = bound_of(group, first_query + thread, units);
 
   float sum[kWarpTiles][kWarpTiles][4] = {}, square[kFills] = {};
   EMB_ROLLED for (int first = 0; first < all; first += kEights) {
@@ -149,10 +128,7 @@ __global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Bases
     EMB_UNROLL for (int k = 0; k < 4 * kWarpTiles; ++k) {
       const int row = row_of(k);
       const QueryBound b = bound[query_of(k)];
-      float need = b.need + half[row];
-      if (bases.any() && first_query + query_of(k) < group.count)
-        need = without_base(need, bases.at(first_query + query_of(k), centroid[row]));
-      const bool low = __builtin_fmaf(b.lift, length[row], sum[i][k / 4][k % 4]) < need;
+      const bool low = __builtin_fmaf(b.lift, length[row], sum[i][k / 4][k % 4]) < b.need + half[row];
       nominated |= (low ? 0u : 1u) << k;
     }
     EMB_ROLLED for (; nominated; nominated &= nominated - 1) {
@@ -165,7 +141,7 @@ __global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Bases
 }
 
 // A thread a nominee, whose key takes its place. Keys below the floor do no harm: keep_best_rows has k better ones.
-__global__ void score_nominees(Codes codes, Pq p, Bases bases, const float* tables, const float* norms, Group group) {
+__global__ void score_nominees(Codes codes, Pq p, const float* tables, const float* norms, Group group) {
   const int64_t query = blockIdx.y, count = group.added_count[query];
   uint64_t* added = group.added + query * group.capacity;
   const float* table = tables + query * p.m * p.ksub;
@@ -177,7 +153,6 @@ __global__ void score_nominees(Codes codes, Pq p, Bases bases, const float* tabl
       sum += table[entry];
       if (group.metric == Metric::cosine) square += norms[entry];
     }
-    sum = bases.score(sum, query, row);
     const float length = __builtin_sqrtf(group.squares[query]);
     added[i] = order_key(comparable(finish_score(sum, group.metric, length, __builtin_sqrtf(square))), row);
   }
@@ -189,14 +164,14 @@ void launch_round(const float* vectors, int64_t count, int64_t d, uint4* out, co
   check(cudaGetLastError());
 }
 
-void launch_nominated(const Codes& codes, const Pq& p, const Bases& bases, const Rounded& rounded, const float* tables,
-                      const Group& group, const Call& call) {
+void launch_nominated(const Codes& codes, const Pq& p, const Rounded& rounded, const float* tables, const Group& group,
+                      const Call& call) {
   const int64_t rows = group.rows.end - group.rows.begin;
   const dim3 tiles(blocks_for(rows, kBlockTile), blocks_for(group.count, kBlockTile));
-  EMB_LAUNCH((nominate_rows), tiles, kBlock, 0, call.stream, codes, p, bases, rounded, group);
+  EMB_LAUNCH((nominate_rows), tiles, kBlock, 0, call.stream, codes, p, rounded, group);
   check(cudaGetLastError());
   const dim3 nominees(kNominators, static_cast<unsigned>(group.count));
-  EMB_LAUNCH((score_nominees), nominees, kBlock, 0, call.stream, codes, p, bases, tables, rounded.norms, group);
+  EMB_LAUNCH((score_nominees), nominees, kBlock, 0, call.stream, codes, p, tables, rounded.norms, group);
   check(cudaGetLastError());
 }
 

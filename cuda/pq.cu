@@ -47,6 +47,15 @@ __global__ void fill_products(Coarse coarse, const float* queries, int64_t nq, i
   if (threadIdx.x % 16 == 0) products[at] = sum;
 }
 
+// The centroids, and the products of a group's queries with them, (count, centroids): what a score adds last.
+struct Bases {
+  Coarse coarse;
+  const float* products;
+  __device__ float score(float sum, int64_t query, int64_t row) const {
+    return coarse.count > 0 ? sum + products[query * coarse.count + coarse.of(row)] : sum;
+  }
+};
+
 constexpr int kAdcFloats = 8192;  // of tables in shared memory at a time
 constexpr int kAdcRowsEach = 4;   // rows of a thread
 
@@ -122,7 +131,7 @@ int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, 
 int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call) {
   if (search.nq == 0) return 0;
   const int64_t size = p.m * p.ksub, eights = eights_of(p), pairs = search.nq * coarse.count;
-  const bool many = search.nq >= kTensorQueries;
+  const bool many = search.nq >= kTensorQueries && !pairs;  // a row's centroid is not known to nominate_rows
   const int64_t floats = (4 * (size * (search.nq + 1) + pairs) + 255) / 256 * 256;
   const int64_t own = floats + (many ? (16 * eights * (size + search.nq * p.m) + 255) / 256 * 256 : 0);
   Call rest = call;
@@ -150,12 +159,11 @@ int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Sea
     const Bases bases = {coarse, products + group.first * coarse.count};
     if (group.count < 4)
       launch_adc<1>(codes, p, bases, mine, divisors, group, call);
-    else if (group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
+    else if (!many || group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
       launch_adc<8>(codes, p, bases, mine, divisors, group, call);
     else
-      launch_nominated(codes, p, bases,
-                       {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)}, mine, group,
-                       call);
+      launch_nominated(codes, p, {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)},
+                       mine, group, call);
   });
   return needed ? needed + own : 0;
 }

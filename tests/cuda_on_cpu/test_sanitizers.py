@@ -127,7 +127,6 @@ FAULTS = {
         *("{upper.x, lower.x, upper.y, lower.y}", "{upper.x, upper.y, lower.x, lower.y}"),
     ),
     "a bound that is too tight": ("address", NOT_OF_TABLES, "pq", "adc.cuh", "7.9e-3f", "7.2e-3f"),
-    "a base that is left out": ("address", NOT_OF_TABLES, "pq", "adc.cuh", "need - base - ", "need - "),
     "a buffer that is filled too early": (
         *("thread", "data race", "pq", "adc.cuh"),
         *("first / kEights % 2", "0"),
