@@ -297,19 +297,25 @@ def test_centroids_beside_product_codes_of_any_scale(isa, count, bits, scale):
 @pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("nq", [1, 4])
-def test_product_codes_that_only_centroids_tell_apart(isa, bits, nq):
-    """Each row scores a little more than those before it: a bound that is too tight by a unit loses it."""
-    m = 7 * 8 // bits
+def test_centroids_leave_bounds_in_bytes_no_slack(isa, bits, nq):
+    """Entries a shade below whole units; each row scores a shade more than those before it.
+
+    The last ones' centroids give a shade less than whole units too: a bound too tight by a unit loses them.
+    """
+    m, ksub = 7 * 8 // bits, 2**bits
     rng = np.random.default_rng(nq)
-    codebooks = rng.integers(0, 2, (m, 2**bits, D // m)).astype(np.float32)
-    codes = rng.integers(0, 256, (MANY, 7)).astype(np.uint8)
-    queries = np.ones((nq, D), np.float32)
-    sums = kernels.pq_decode(codes, codebooks).sum(axis=1)
-    centroids = np.zeros((MANY, D), np.float32)
+    codebooks = np.zeros((m, ksub, D // m), np.float32)
+    codebooks[:, 1:-1, 0] = np.linspace(3, 125, ksub - 2).round() - 0.005
+    codebooks[:, -1, 0] = 126  # which makes the unit 1
+    ids = rng.integers(1, ksub - 1, (MANY, m))
+    sums = codebooks[0, ids, 0].sum(axis=1)
+    codes = ids if bits == 8 else ids[:, ::2] | ids[:, 1::2] << 4
     for far in (0, 1000, -1000):
-        centroids[:, 0] = far + np.arange(MANY) * np.float32(1 / 64) - sums
-        inputs = {"codes": codes, "codebooks": codebooks, "centroids": centroids}
-        check(("pq_topk", {**inputs, "centroid": np.arange(MANY, dtype=np.int32)}), queries, isa=isa)
+        centroids = np.zeros((MANY, D), np.float32)
+        centroids[:, 0] = far + 0.99 - 0.005 * m - (MANY - np.arange(MANY)) * 0.001 - sums
+        inputs = {"codes": codes.astype(np.uint8), "codebooks": codebooks, "centroids": centroids}
+        inputs["centroid"] = np.arange(MANY, dtype=np.int32)
+        check(("pq_topk", inputs), np.ones((nq, D), np.float32), isa=isa)
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
