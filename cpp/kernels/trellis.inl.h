@@ -287,11 +287,11 @@ struct TrellisProducts {
         add_windows<8, false>(rows + t, vectors, count[0], query, stride, a.row + t, b.row + t);
       for (int t = 0; t < kCodeTile; t += 4)
         add_windows<4, true>(rows + t, pairs, count[1], of_pairs, stride, a.row + t, b.row + t);
-      __m512i c[4] = {}, e[4] = {};
+      QuarterSums c = no_quarter_sums(), e = no_quarter_sums();
       add_quarters<false>(rows, quarters, count[2], of_quarters, stride, c, e);
       add_quarters<true>(rows, quarter_pairs, count[3], of_quarter_pairs, stride, c, e);
-      _mm512_storeu_si512(out, _mm512_add_epi32(sums_of(a), quarter_sums(c)));
-      _mm512_storeu_si512(out + kCodeBlock, _mm512_add_epi32(sums_of(b), quarter_sums(e)));
+      store_sums(a, c, out);
+      store_sums(b, e, out + kCodeBlock);
     }
   }
 };

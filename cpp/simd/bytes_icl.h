@@ -292,14 +292,27 @@ EMB_OP void add_windows(const uint8_t* const* rows, const WindowVector* vectors,
   for (int r = 0; r < ROWS; ++r) sums[r] = a[r], others[r] = b[r];
 }
 
+// Of quarters of 16 rows: vector i has row 4q + i in quarter q.
+struct QuarterSums {
+  __m512i of[4];
+};
+EMB_OP QuarterSums no_quarter_sums() {
+  const __m512i zero = _mm512_setzero_si512();
+  return {{zero, zero, zero, zero}};
+}
+
+EMB_OP void store_sums(const CodeSums& whole, const QuarterSums& quarters, int32_t* out) {
+  _mm512_storeu_si512(out, _mm512_add_epi32(sums_of(whole), quarter_sums(quarters.of)));
+}
+
 EMB_OP __m512i four_times(const int8_t* p) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
-// ... and for quarters of 16 rows: vector i of the sums has row 4q + i in quarter q.
+// ... and for quarters of 16 rows.
 template <bool PAIRS>
 EMB_OP void add_quarters(const uint8_t* const* rows, const WindowVector* vectors, int64_t count, const int8_t* query,
-                         int64_t second, __m512i* sums, __m512i* others) {
+                         int64_t second, QuarterSums& sums, QuarterSums& others) {
   for (const WindowVector* v = vectors; v < vectors + count; ++v, query += PAIRS ? 2 * kQuarter : kQuarter) {
     const __m512i quarters = _mm512_setr_epi64(0, 0, 0x1010101010101010, 0x1010101010101010, 0x2020202020202020,
                                                0x2020202020202020, 0x3030303030303030, 0x3030303030303030);
@@ -314,12 +327,12 @@ EMB_OP void add_quarters(const uint8_t* const* rows, const WindowVector* vectors
       bytes = _mm512_inserti32x4(_mm512_inserti32x4(bytes, part(2), 2), part(3), 3);
       const windows w = _mm512_multishift_epi64_epi8(from, _mm512_maskz_permutexvar_epi8(v->there, at, bytes));
       const levels values = look_up(load_book(v->book), w);
-      add_dot4(sums[i], values, four_times(query));
-      add_dot4(others[i], values, four_times(query + second));
+      add_dot4(sums.of[i], values, four_times(query));
+      add_dot4(others.of[i], values, four_times(query + second));
       if constexpr (PAIRS) {
         const levels next = look_up(load_book(v->book + 128), w);
-        add_dot4(sums[i], next, four_times(query + kQuarter));
-        add_dot4(others[i], next, four_times(query + second + kQuarter));
+        add_dot4(sums.of[i], next, four_times(query + kQuarter));
+        add_dot4(others.of[i], next, four_times(query + second + kQuarter));
       }
     }
   }

@@ -228,3 +228,18 @@ def test_codes_in_pieces(codec: Codec, rows: np.ndarray, queries: np.ndarray) ->
     assert not apart.flags.c_contiguous
     np.testing.assert_array_equal(codec.decode(apart), codec.decode(codes))
     np.testing.assert_array_equal(codec.search(apart, queries)[1], codec.search(codes, queries)[1])
+
+
+@pytest.mark.parametrize("spec", ["TCQ2", "IVF4,TCQ2", "LM4", "IVF4,LM4"])
+def test_what_a_search_keeps_goes_with_the_fit(spec: str, rows: np.ndarray, queries: np.ndarray) -> None:
+    other = (rows[::-1] * np.linspace(0.2, 3, rows.shape[1]) + 1).astype(np.float32)
+    found = []
+    for fits in ((rows, other), (other,)):
+        coder = Codec(spec).fit(rows)._chain.coder
+        for x in fits:
+            coder.fit(x, None, 0)
+            codes = np.empty((len(x), coder.code_size(x.shape[1])), np.uint8)
+            coder.encode(x, codes)
+            found = [*found, coder.search(codes, queries, 10, "ip", None, None)]
+    for got, expected in zip(found[1], found[2]):
+        np.testing.assert_array_equal(got, expected)

@@ -271,9 +271,8 @@ class Codec(Estimator):
     def _codes(self, where: str, codes: npt.ArrayLike) -> U8:
         array = as_array(codes)
         codes = _checks.typed(where, "codes", array, _checks.UINT8, "n", self._code_size)
-        in_columns = (
-            _checks.is_on_host(codes) and codes.strides[0] == 1
-        )  # some rows of such an array are as well
+        # Some rows of an array in column order are so as well.
+        in_columns = _checks.is_on_host(codes) and codes.strides[0] == 1
         return codes if in_columns else _checks.contiguous(codes)
 
     @property
