@@ -1,6 +1,6 @@
 """The CUDA kernels on the host's memory: `_cuda` as the preset `cuda_on_cpu` builds it, and a CuPy of NumPy.
 
-`EMBCODEC_CUDA_ON_CPU` names the folder of that module; without it `DEVICES` is empty and nothing runs here.
+`EMBCODEC_CUDA_ON_CPU` names the folder of that module; without it nothing runs here.
 """
 
 import ctypes
@@ -15,7 +15,6 @@ import numpy as np
 from embcodec import _backends
 
 FOLDER = os.environ.get("EMBCODEC_CUDA_ON_CPU")
-DEVICES = ["cuda"] if FOLDER else []  # beside the instruction sets, where a test runs on each of them
 
 
 class ndarray(np.ndarray):  # noqa: N801 (CuPy's name)
@@ -180,21 +179,6 @@ def load():
     sys.modules["cupy"] = cupy()
     sys.modules["cupyx"] = SimpleNamespace(empty_pinned=np.empty)
     return module
-
-
-def call(function, inputs, out=None):
-    """A kernel on arrays of the device, refusing what it refuses; its results as NumPy's."""
-    outs = tuple(map(device, out)) if isinstance(out, tuple) else device(out)
-    result = function(**{name: device(value) for name, value in inputs.items()}, out=outs)
-    _backends.cuda.raise_refused()
-    if isinstance(out, tuple):  # the very arrays that came, and what else there is
-        return (*out, *result[len(out) :])
-    if out is not None:
-        return out
-    host = tuple(
-        r.get() if isinstance(r, ndarray) else r for r in (result if isinstance(result, tuple) else (result,))
-    )
-    return host if isinstance(result, tuple) else host[0]
 
 
 def set_order(order, seed=1):

@@ -4,6 +4,7 @@ import sys
 
 import emulated
 import numpy as np
+import on_device
 import pytest
 
 import embcodec
@@ -11,7 +12,7 @@ from embcodec import BackendUnavailableError, kernels
 from embcodec._backends import cuda
 from embcodec.reference import REGISTRY
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.needs_emulation
 
 X = np.random.default_rng(0).standard_normal((20, 33), np.float32)
 LO, STEP = X.min(axis=0), np.full(33, 0.02, np.float32)

@@ -3,13 +3,13 @@
 They work on the rows behind the first chunk of 16384. test_sanitizers.py plants wrong fragments and bounds.
 """
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import kernels
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.skip_without
 
 FIRST = 16384
 METRICS = ("ip", "l2", "cosine")
@@ -38,7 +38,7 @@ def assert_same(codes, codebooks, queries, k, metric="ip", mask=None, **centroid
         "mask": mask,
         **centroids,
     }
-    for got, want in zip(emulated.call(kernels.pq_topk, inputs), kernels.pq_topk(**inputs)):
+    for got, want in zip(on_device.call(kernels.pq_topk, inputs), kernels.pq_topk(**inputs)):
         assert got.tobytes() == want.tobytes()
 
 
@@ -163,11 +163,11 @@ def test_several_groups_of_queries():
 
 @pytest.mark.parametrize("order", range(3))
 def test_the_order_of_threads_changes_nothing(order):
-    emulated.set_order(order)
+    on_device.set_order(order)
     try:
         assert_same(*some(300, 140, 7, 8), 10, "l2")
     finally:
-        emulated.set_order(0)
+        on_device.set_order(0)
 
 
 def test_codes_with_a_stride():

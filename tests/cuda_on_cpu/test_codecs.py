@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import emulated
 import numpy as np
+import on_device
 import pytest
 
 import embcodec
@@ -14,7 +15,7 @@ from embcodec._backends import cuda
 from embcodec.codecs import Coder, rows
 from embcodec.codecs.spec import _STAGES
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.skip_without
 
 D = 32
 REFUSED = re.escape("Codec.encode: x has a non-finite value in row 57")
@@ -77,7 +78,7 @@ def _backend(request, monkeypatch):
 
 
 def assert_same(got, want):
-    assert isinstance(got, emulated.ndarray)
+    assert isinstance(got, on_device.ndarray)
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(got.get(), want)
 
@@ -87,19 +88,19 @@ def assert_same(got, want):
 def test_a_codec_runs_where_its_arrays_are(spec, x):
     codec = fitted(spec)
     codes = codec.encode(x)
-    moved = codec.encode(emulated.device(x))
+    moved = codec.encode(on_device.device(x))
     assert_same(moved, codes)
     assert_same(codec.decode(moved), codec.decode(codes))
     mask = np.arange(300) % 3 > 0
     for metric in ("ip", "l2", "cosine"):
-        for queries, allowed in ((x[:5], None), (emulated.device(x[:5]), mask)):
+        for queries, allowed in ((x[:5], None), (on_device.device(x[:5]), mask)):
             got = codec.search(moved, queries, 7, metric, allowed)
             want = codec.search(codes, x[:5], 7, metric, allowed)
             for g, w in zip(got, want):
                 assert_same(g, w)
     few = np.arange(300) == 9
     for g, w in zip(
-        codec.search(moved, x[:2], 3, mask=emulated.device(few)), codec.search(codes, x[:2], 3, mask=few)
+        codec.search(moved, x[:2], 3, mask=on_device.device(few)), codec.search(codes, x[:2], 3, mask=few)
     ):
         assert_same(g, w)
 
@@ -112,18 +113,19 @@ def test_a_first_pass_runs_there_too(spec):
     codec.k_factor = 2
     codes, mask = codec.encode(x), np.arange(300) % 3 > 0
     for g, w in zip(
-        codec.search(emulated.device(codes), x[:5], 7, mask=emulated.device(mask)),
+        codec.search(on_device.device(codes), x[:5], 7, mask=on_device.device(mask)),
         codec.search(codes, x[:5], 7, mask=mask),
     ):
         assert_same(g, w)
 
 
+@on_device.needs_emulation
 @pytest.mark.parametrize("spec", SPECS)
 def test_nothing_is_waited_for(spec, x):
-    codec, on_device, queries = fitted(spec), emulated.device(x), emulated.device(x[:3])
-    codec.search(codec.encode(on_device), queries, 5)  # the first call brings the fitted arrays there
+    codec, moved, queries = fitted(spec), on_device.device(x), on_device.device(x[:3])
+    codec.search(codec.encode(moved), queries, 5)  # the first call brings the fitted arrays there
     before = emulated.ndarray.waits
-    codes = codec.encode(on_device)
+    codes = codec.encode(moved)
     codec.decode(codes)
     for metric in ("ip", "l2", "cosine"):
         codec.search(codes, queries, 5, metric)
@@ -138,7 +140,7 @@ def test_blocks_change_nothing(spec, x, monkeypatch):
     want = codec.search(codes, x[:5], 9, "cosine", np.arange(300) > 4)
     decoded = codec.decode(codes)
     monkeypatch.setattr(rows, "DEVICE_BLOCK_BYTES", 4 * D * 7)
-    moved = codec.encode(emulated.device(x))
+    moved = codec.encode(on_device.device(x))
     assert_same(moved, codes)
     assert_same(codec.decode(moved), decoded)
     for g, w in zip(codec.search(moved, x[:5], 9, "cosine", np.arange(300) > 4), want):
@@ -153,11 +155,11 @@ def test_other_dtypes_and_layouts(spec, dtype, x):
     codec = fitted(spec)
     x = np.asfortranarray(x.astype(dtype))
     codes = codec.encode(x)
-    assert_same(codec.encode(emulated.device(x)), codes)
+    assert_same(codec.encode(on_device.device(x)), codes)
     odd = np.empty(codes.size + 1, np.uint8)[1:].reshape(codes.shape)  # as codes may lie in a file
     odd[...] = codes
-    assert_same(codec.decode(emulated.device(odd)), codec.decode(codes))
-    for g, w in zip(codec.search(emulated.device(odd), x[:3], 4), codec.search(codes, x[:3], 4)):
+    assert_same(codec.decode(on_device.device(odd)), codec.decode(codes))
+    for g, w in zip(codec.search(on_device.device(odd), x[:3], 4), codec.search(codes, x[:3], 4)):
         assert_same(g, w)
 
 
@@ -169,7 +171,7 @@ def test_a_row_that_is_refused_is_raised_later(spec, x, monkeypatch):
     monkeypatch.setattr(rows, "DEVICE_BLOCK_BYTES", 4 * D * 25)
     with pytest.raises(ValueError, match=REFUSED):
         fitted(spec).encode(bad)
-    fitted(spec).encode(emulated.device(bad))
+    fitted(spec).encode(on_device.device(bad))
     with pytest.raises(ValueError, match=REFUSED):
         embcodec.synchronize()
     assert embcodec.synchronize() is None
@@ -182,7 +184,7 @@ def test_without_cuda_in_the_build_it_is_raised_at_once(x, monkeypatch):
     bad[57, 3] = np.nan
     for spec in ("F16", "Center,SQ8", "HR,SQ8", "LM3", "IVF7,TCQ2"):
         with pytest.raises(ValueError, match=REFUSED):
-            fitted(spec).encode(emulated.device(bad))
+            fitted(spec).encode(on_device.device(bad))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_codes_that_are_none(spec, message, x):
     codec = fitted(spec)
     codes = codec.encode(x)
     codes[[11, 13]] = 255
-    moved = emulated.device(codes)
+    moved = on_device.device(codes)
     with pytest.raises(ValueError, match=message):
         codec.decode(codes)
     for call in (lambda: codec.decode(moved), lambda: codec.search(moved, x[:2], 300)):
@@ -210,19 +212,19 @@ def test_codes_that_are_none(spec, message, x):
 
 def test_arguments_are_checked_as_on_the_host(x):
     codec = fitted("LM4")
-    codes = codec.encode(emulated.device(x))
+    codes = codec.encode(on_device.device(x))
     for change, error, message in (
         ({"k": 301}, ValueError, "Codec.search: k must be from 1 to 300 "),
         ({"metric": "dot"}, ValueError, "Codec.search: metric must be 'ip', 'l2' or 'cosine'"),
         ({"mask": np.ones(7, bool)}, ValueError, "Codec.search: mask must be (300,), got (7,)"),
-        ({"mask": emulated.device(np.ones(300))}, TypeError, "Codec.search: mask must be bool, got float64"),
+        ({"mask": on_device.device(np.ones(300))}, TypeError, "Codec.search: mask must be bool, got float64"),
         ({"Q": x[:2, :9]}, ValueError, "Codec.search: Q must be (n, 32), got (2, 9)"),
         ({"Q": np.full((1, D), np.nan)}, ValueError, "Codec.search: Q has a non-finite value in row 0"),
     ):
         with pytest.raises(error, match=re.escape(message)):
             codec.search(**{"codes": codes, "Q": x[:2], "k": 3, **change})
     with pytest.raises(ValueError, match="x must be"):
-        codec.encode(emulated.device(x[:, :9]))
+        codec.encode(on_device.device(x[:, :9]))
     with pytest.raises(ValueError, match="codes must be"):
         codec.decode(codes[:, 1:])
 
@@ -230,18 +232,19 @@ def test_arguments_are_checked_as_on_the_host(x):
 def test_fit_copies_its_rows_to_the_host(x):
     queries = x[:20]
     want = Codec("Center,LM4").fit(x, queries=queries)
-    got = Codec("Center,LM4").fit(emulated.device(x), queries=emulated.device(queries))
+    got = Codec("Center,LM4").fit(on_device.device(x), queries=on_device.device(queries))
     assert got.fingerprint == want.fingerprint
-    assert Codec("SQ8").fit(iter([emulated.device(x[:100]), x[100:]]), max_rows=50).is_fitted
+    assert Codec("SQ8").fit(iter([on_device.device(x[:100]), x[100:]]), max_rows=50).is_fitted
 
 
+@on_device.needs_emulation
 def test_the_device_of_the_array_is_the_current_one(x, monkeypatch):
     """For what CuPy does between the kernels; the caller's is restored."""
     on = []
     monkeypatch.setattr(emulated.ndarray, "device", SimpleNamespace(id=2))
     monkeypatch.setattr(emulated, "refuse_foreign", lambda values: on.append(emulated.Device.current))
     codec = Codec("Center,LM3").fit(x)
-    codes = codec.encode(emulated.device(x))
+    codes = codec.encode(on_device.device(x))
     codec.decode(codes)
     codec.search(codes, x[:3], 5, "l2")
     assert set(on) == {2}

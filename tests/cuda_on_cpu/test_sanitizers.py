@@ -7,10 +7,10 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import emulated
+import on_device
 import pytest
 
-pytestmark = [pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU"), pytest.mark.slow]
+pytestmark = [on_device.needs_emulation, pytest.mark.slow]
 
 HERE = Path(__file__).parent
 CUDA = HERE.parents[1] / "cuda"

@@ -1,19 +1,19 @@
 """The best rows where one chunk of rows or one group of queries is not all: those of the CPU, ties too."""
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import kernels
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.skip_without
 
 RNG = np.random.default_rng(3)
 CODES = RNG.integers(0, 256, (40000, 2), np.uint8)  # distances of 0 to 16: ties in all places
 
 
 def assert_same(codes, queries, k, mask=None):
-    got = emulated.call(kernels.hamming_topk, {"codes": codes, "queries": queries, "k": k, "mask": mask})
+    got = on_device.call(kernels.hamming_topk, {"codes": codes, "queries": queries, "k": k, "mask": mask})
     for g, w in zip(got, kernels.hamming_topk(codes, queries, k, mask)):
         np.testing.assert_array_equal(g, w)
 
@@ -21,11 +21,11 @@ def assert_same(codes, queries, k, mask=None):
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("k", [1, 10, 256, 4097])
 def test_several_chunks_of_rows(k, order):
-    emulated.set_order(order)
+    on_device.set_order(order)
     try:
         assert_same(CODES, CODES[:2], k)
     finally:
-        emulated.set_order(0)
+        on_device.set_order(0)
 
 
 def test_scores_that_rise_row_by_row():

@@ -2,8 +2,8 @@
 
 import sys
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import BackendUnavailableError, Codec, load
@@ -11,7 +11,7 @@ from embcodec._backends import cuda
 from embcodec.cli import main
 from embcodec.io.device import DeviceEncoder
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.needs_emulation
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,14 @@
 The nearest codeword is asked for, more than the contract does. test_sanitizers.py plants wrong fragments.
 """
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import kernels
 from embcodec.reference.pq import pq_encode
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.skip_without
 
 M = 2
 
@@ -22,7 +22,7 @@ def some(n, dsub, center=0.0):
 
 
 def encode(x, codebooks):
-    return emulated.call(kernels.pq_encode, {"x": x, "codebooks": codebooks})
+    return on_device.call(kernels.pq_encode, {"x": x, "codebooks": codebooks})
 
 
 @pytest.mark.parametrize("dsub", [3, 4, 5, 8, 9, 12, 15, 16, 17])
@@ -80,7 +80,7 @@ def test_refused_rows(row, value):
 
 def test_fits_and_vector_quantizers():
     x, _ = some(300, 4)
-    codebook, ids, _ = emulated.call(kernels.kmeans_fit, {"x": x, "k": 256, "iterations": 2})
-    again = emulated.call(kernels.vq_encode, {"x": x, "codebook": codebook})
+    codebook, ids, _ = on_device.call(kernels.kmeans_fit, {"x": x, "k": 256, "iterations": 2})
+    again = on_device.call(kernels.vq_encode, {"x": x, "codebook": codebook})
     np.testing.assert_array_equal(again, pq_encode(x, codebook[None])[:, 0])
     assert ids.shape == again.shape

@@ -4,16 +4,16 @@ import sys
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 
-import emulated
 import ml_dtypes
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import Codec, kernels
 from embcodec._backends import cuda
 from embcodec.reference import REGISTRY
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.needs_emulation
 
 X = np.random.default_rng(0).standard_normal((20, 33), np.float32)
 LO, STEP = X.min(axis=0), np.full(33, 0.02, np.float32)

@@ -1,18 +1,18 @@
 """Rows that are too long for shared memory, and for indices of 16 bits."""
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import kernels
 
-pytestmark = pytest.mark.skipif(not emulated.DEVICES, reason="needs EMBCODEC_CUDA_ON_CPU")
+pytestmark = on_device.skip_without
 
 RNG = np.random.default_rng(3)
 
 
 def assert_same(kernel, **inputs):
-    got, want = emulated.call(kernel, inputs), kernel(**inputs)
+    got, want = on_device.call(kernel, inputs), kernel(**inputs)
     for g, w in zip(got if isinstance(got, tuple) else (got,), want if isinstance(want, tuple) else (want,)):
         assert g.tobytes() == w.tobytes()
     return want

@@ -5,14 +5,14 @@ from inspect import signature
 from itertools import product
 from zlib import crc32
 
-import emulated
 import numpy as np
+import on_device
 import pytest
 
 from embcodec import _native, kernels
 from embcodec.reference import REGISTRY, outputs
 
-LEVELS = _native.available_levels() + emulated.DEVICES
+LEVELS = _native.available_levels() + on_device.DEVICES
 DIMS = (1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 384, 769)
 DEVICE_DIMS = (1, 8, 17, 33, 130)  # fewer: a fibre for every thread takes its time
 ROWS = (0, 1, 3, 65)
@@ -69,10 +69,10 @@ def cases(name, d):
 
 
 def call(name, inputs, isa, threads=None, out=None):
-    """On an instruction set, or on the CUDA device of tests/cuda_on_cpu."""
+    """On an instruction set, or on a CUDA device, where `out` has to be then."""
     function = getattr(kernels, name)
     if isa == "cuda":
-        return emulated.call(function, inputs, out)
+        return on_device.call(function, inputs, out)
     return function(**inputs, isa=isa, threads=threads, out=out)
 
 
@@ -100,7 +100,10 @@ def judge(name, inputs, got, want, label):
 
 @pytest.mark.parametrize(
     ("name", "d", "isa"),
-    [*product(REGISTRY, DIMS, _native.available_levels()), *product(REGISTRY, DEVICE_DIMS, emulated.DEVICES)],
+    [
+        *product(REGISTRY, DIMS, _native.available_levels()),
+        *product(REGISTRY, DEVICE_DIMS, on_device.DEVICES),
+    ],
 )
 def test_matches_the_reference(name, d, isa):
     for label, inputs, want in cases(name, d):
@@ -112,6 +115,8 @@ def test_writes_nothing_beside_its_outputs(name, isa):
     for label, inputs, want in cases(name, 33) + cases(name, 8):
         arrays = [w for w in outputs(want) if isinstance(w, np.ndarray)]
         buffers = [np.full(w.nbytes + 2 * BORDER, 0x88, np.uint8) for w in arrays]
+        if isa == "cuda":
+            buffers = [on_device.device(b) for b in buffers]
         outs = tuple(
             b[BORDER : b.size - BORDER].view(w.dtype).reshape(w.shape) for b, w in zip(buffers, arrays)
         )
@@ -120,7 +125,7 @@ def test_writes_nothing_beside_its_outputs(name, isa):
             assert result is out, label
             assert (buffer[:BORDER] == 0x88).all(), label
             assert (buffer[buffer.size - BORDER :] == 0x88).all(), label
-        assert_same(got, call(name, inputs, isa=isa, threads=1), label)
+        assert_same(tuple(map(on_device.host, got)), call(name, inputs, isa=isa, threads=1), label)
 
 
 @pytest.mark.parametrize(("name", "isa"), list(product(REGISTRY, _native.available_levels())))
@@ -132,7 +137,7 @@ def test_threads_change_nothing(name, isa):
         assert_same(three, one, variant)
 
 
-@pytest.mark.parametrize("name", REGISTRY if emulated.DEVICES else ())
+@pytest.mark.parametrize("name", REGISTRY if on_device.DEVICES else ())
 def test_the_order_of_threads_changes_nothing(name):
     """On a device: forward, backward, and random."""
     kernel, rng = REGISTRY[name], np.random.default_rng(1)
@@ -144,11 +149,11 @@ def test_the_order_of_threads_changes_nothing(name):
 
 
 def call_in_order(name, inputs, order):
-    emulated.set_order(order)
+    on_device.set_order(order)
     try:
         return call(name, inputs, isa="cuda")
     finally:
-        emulated.set_order(0)
+        on_device.set_order(0)
 
 
 def batch_arguments(name):

@@ -11,7 +11,7 @@ import embcodec
 from embcodec import BackendUnavailableError, _backends
 from embcodec._backends import cuda
 
-NO_DRIVER = not Path("/proc/driver/nvidia").exists() and not emulated.DEVICES
+NO_DRIVER = not Path("/proc/driver/nvidia").exists() and not emulated.FOLDER
 
 
 @pytest.mark.skipif(os.environ.get("EMBCODEC_CUDA") != "ON", reason="the build need not have CUDA")
