@@ -1,177 +1,190 @@
-// The ADC scan for many queries. Tensor cores nominate rows: a tile of codes, decoded to bfloat16 with each subspace in
-// whole eights of columns, is multiplied with a tile of queries. A row whose product the error cannot lift to the
-// query's floor is done with; tables score the others. So the results are those of tables alone.
+// The ADC scan: sums of entries of lookup tables, by a thread for some rows; for many queries of those rows that tensor
+// cores nominate (nominate.cuh).
 #pragma once
-#include "tensor.cuh"
-#include "topk.cuh"
+#include "nominate.cuh"
 
 namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int64_t kTensorQueries = 64;  // fewer are left to tables
-constexpr int kBlockTile = 128;         // rows, and queries, of a block
-constexpr int kEights = 4;              // eights of columns at a time
-constexpr int kFills = kEights * kBlockTile / kBlock;
-constexpr int kWarpTiles = 4;  // of 16 rows of a warp, and of 8 queries
-constexpr int kWarpsAcross = kBlockTile / (8 * kWarpTiles);
-constexpr int kNominators = 8;  // blocks of a query that score its nominees
-static_assert(kBlockTile / (16 * kWarpTiles) * kWarpsAcross * 32 == kBlock && kEights == 4, "a lane has an eight");
+constexpr int kAdcFloats = 8192;    // of tables in shared memory at a time
+constexpr int kAdcRowsEach = 4;     // rows of a thread
+constexpr int kAdcQueries = 4;      // whose entries lie side by side, where there are so many: one look-up serves them
+constexpr int kNomineeBlock = 128;  // threads that score nominees
+constexpr int kCodewordsAtOnce = 16;  // codes of a row read at once
 
 __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
 
-// Vectors of d dimensions as bfloat16, each in whole eights with zeros at the end. A thread an eight.
-__global__ void round_vectors(const float* vectors, int64_t count, int64_t d, uint4* out) {
-  const Place at = place_of(thread_number(), d);
-  if (at.row >= count) return;
-  uint32_t words[4];
-  EMB_UNROLL for (int i = 0; i < 4; ++i) {
-    float v[2];
-    EMB_UNROLL for (int j = 0; j < 2; ++j) v[j] = 2 * i + j < at.count ? vectors[at.row * d + at.j + 2 * i + j] : 0.0f;
-    words[i] = take_two(v);
-  }
-  out[thread_number()] = {words[0], words[1], words[2], words[3]};
+__device__ inline GlobalRow row_of(const Codes& codes, const Pq& p, int64_t row) {
+  const int64_t last = (codes.n - 1) * codes.stride;
+  return {codes.data + row * codes.stride,
+          {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + (p.m * bits_of(p) + 7) / 8}};
 }
 
-// What nomination needs beside the codes: eights of the codewords (m, ksub, eights) and of the group's queries
-// (count, m, eights), and the codewords' squared lengths.
-struct Rounded {
-  const uint4 *codewords, *queries;
-  const float* norms;
-  int eights;
-};
-
-// Lengths that neither overflow nor underflow when multiplied.
-__device__ inline bool in_range(float square) { return square > 1e-20f && square < 1e36f; }
-
-// A product p of query and row nominates the row unless p + lift |x| < need + half, for lift and need of the query,
-// half of the row. NaN, where the error has no bound or the query no floor yet, nominates.
-//
-// Rounding to bfloat16 changes a component by 2^-8 of it at most, and so, by Cauchy-Schwarz, a product by less than
-// (2^-7 + 2^-16) |q| |x|. kRounding is a hundredth more, for the arithmetic here. Summing C columns, each term cut off
-// at 2^-23 of the largest, loses less than C 2^-22 |q| |x|; the exact score, with at most 9/8 C sums in float32, half
-// of that. `units`, C 2^-21, is more than both, and covers what sums lose of |q|^2 + |x|^2, which l2 takes from twice
-// the product.
-constexpr float kRounding = 7.9e-3f;
-
-struct QueryBound {
-  float lift, need;
-};
-__device__ inline QueryBound bound_of(const Group& group, int64_t query, float units) {
-  if (query >= group.count) return {0.0f, __builtin_inff()};
-  const float square = group.squares[query], error = kRounding + units, floor = key_score(group.floor[query]);
-  const float length = in_range(square) ? __builtin_sqrtf(square) : __builtin_nanf("");
-  if (group.metric == Metric::ip) return {error * length, floor};
-  if (group.metric == Metric::cosine) return {(error - floor) * length, 0.0f};
-  return {error * length, 0.5f * (floor + (1.0f - units) * square)};
-}
-
-__global__ void __launch_bounds__(kBlock) nominate_rows(Codes codes, Pq p, Rounded rounded, Group group) {
-  EMB_SHARED(uint4, rows, [2][kBlockTile * kEights]);  // one to fill while the other is read
-  EMB_SHARED(uint4, queries, [2][kBlockTile * kEights]);
-  EMB_SHARED(float, length, [kBlockTile]);
-  EMB_SHARED(float, half, [kBlockTile]);
-  EMB_SHARED(QueryBound, bound, [kBlockTile]);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const int all = static_cast<int>(p.m) * rounded.eights;
-  const int warp_row = warp / kWarpsAcross * 16 * kWarpTiles, warp_query = warp % kWarpsAcross * 8 * kWarpTiles;
-  const int64_t first_row = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlockTile;
-  const int64_t first_query = static_cast<int64_t>(blockIdx.y) * kBlockTile;
-  const float units = static_cast<float>(8 * all) * 4.76837158203125e-7f;
-  if (thread < kBlockTile) bound[thread] = bound_of(group, first_query + thread, units);
-
-  float sum[kWarpTiles][kWarpTiles][4] = {}, square[kFills] = {};
-  EMB_ROLLED for (int first = 0; first < all; first += kEights) {
-    const int buffer = first / kEights % 2, e = first + thread % kEights;
-    const int s = e / rounded.eights, part = e % rounded.eights;
-    EMB_UNROLL for (int i = 0; i < kFills; ++i) {
-      const int at = i * kBlock + thread;
-      const int64_t row = first_row + at / kEights, query = first_query + at / kEights;
-      uint4 x = {}, q = {};
-      if (e < all && row < group.rows.end) {
-        const int codeword =
-            s * static_cast<int>(p.ksub) + static_cast<int>(code_at(codes.data + row * codes.stride, s, bits_of(p)));
-        x = rounded.codewords[codeword * rounded.eights + part];
-        if (part == 0) square[i] += rounded.norms[codeword];
-      }
-      if (e < all && query < group.count) q = rounded.queries[query * all + e];
-      rows[buffer][at] = x;
-      queries[buffer][at] = q;
+// The codes of 16 subspaces from s on, s a multiple of 8; zeros behind the last.
+struct SixteenCodes {
+  uint64_t words[2];
+  __device__ void read(const GlobalRow& row, const Pq& p, int64_t s) {
+    const int bits = bits_of(p);
+    const int64_t left = (p.m - s) * bits;
+    if (bits == 8 && left >= 128 && aligned<uint4>(row.row + s)) {
+      const uint4 all = *reinterpret_cast<const uint4*>(row.row + s);
+      words[0] = static_cast<uint64_t>(all.y) << 32 | all.x;
+      words[1] = static_cast<uint64_t>(all.w) << 32 | all.z;
+      return;
     }
+    EMB_UNROLL for (int i = 0; i < 2; ++i) {
+      const int64_t mine = (left - 8 * bits * i + 7) / 8;
+      words[i] = mine > 0 ? row(s / 8 * bits + i * bits, static_cast<int>(mine < bits ? mine : bits)) : 0;
+    }
+  }
+};
+
+// The centroids, and the products of a group's queries with them, (count, centroids): what a score adds last.
+struct Bases {
+  Coarse coarse;
+  const float* products;
+  __device__ float score(float sum, int64_t query, int64_t row) const {
+    return coarse.count > 0 ? sum + products[query * coarse.count + coarse.of(row)] : sum;
+  }
+};
+
+// Entries of subspaces first .. first+count-1 for Q queries side by side.
+template <int Q>
+__device__ inline void load_tables(const Pq& p, const float* tables, int64_t queries, int64_t first, int count,
+                                   float* shared) {
+  for (int i = static_cast<int>(threadIdx.x); i < count * static_cast<int>(p.ksub); i += kBlock)
+    EMB_UNROLL for (int q = 0; q < Q; ++q) shared[i * Q + q] =
+        q < queries ? tables[(q * p.m + first) * p.ksub + i] : 0.0f;
+}
+
+template <int Q>
+struct Entry {
+  float of[Q];
+};
+__device__ inline Entry<1> entry_at(const float* shared, int at, Entry<1>) { return {{shared[at]}}; }
+__device__ inline Entry<4> entry_at(const float* shared, int at, Entry<4>) {
+  const float4 four = reinterpret_cast<const float4*>(shared)[at];
+  return {{four.x, four.y, four.z, four.w}};
+}
+
+// norms: the table of squared lengths of codewords; null but for cosine.
+template <int Q>
+__global__ void __launch_bounds__(kBlock)
+    score_adc(Codes codes, Pq p, Bases bases, const float* tables, const float* norms, Group group) {
+  EMB_SHARED(float4, aligned_memory, [kAdcFloats / 4]);
+  float* shared = reinterpret_cast<float*>(aligned_memory);
+  const int64_t query = static_cast<int64_t>(blockIdx.y) * Q;
+  const int ksub = static_cast<int>(p.ksub), step = kAdcFloats / Q / ksub;  // a multiple of 8
+  const int64_t first = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlock * kAdcRowsEach + threadIdx.x;
+  const float* mine = tables + query * p.m * ksub;
+  float sum[kAdcRowsEach][Q] = {}, square[kAdcRowsEach] = {};
+  EMB_ROLLED for (int64_t s = 0; s < p.m; s += step) {
+    const int count = static_cast<int>(p.m - s < step ? p.m - s : step);
     __syncthreads();
-    // A lane multiplies eight neighbours of 32 columns: their order is free where both matrices have the same.
-    const uint4 *x = rows[buffer] + kEights * warp_row + lane, *q = queries[buffer] + kEights * warp_query + lane;
-    EMB_UNROLL for (int i = 0; i < kWarpTiles; ++i) {
-      const uint4 upper = x[64 * i], lower = x[64 * i + 32];
-      const uint32_t a[2][4] = {{upper.x, lower.x, upper.y, lower.y}, {upper.z, lower.z, upper.w, lower.w}};
-      EMB_UNROLL for (int j = 0; j < kWarpTiles; ++j) {
-        const uint4 column = q[32 * j];
-        const uint32_t b[2][2] = {{column.x, column.y}, {column.z, column.w}};
-        EMB_UNROLL for (int k = 0; k < 2; ++k) mma_m16n8k16(sum[i][j], a[k], b[k]);
+    load_tables<Q>(p, mine, group.count - query, s, count, shared);
+    __syncthreads();
+    EMB_ROLLED for (int t = 0; t < count; t += kCodewordsAtOnce) {
+      SixteenCodes read[kAdcRowsEach] = {};
+      EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
+        const int64_t row = first + static_cast<int64_t>(r) * kBlock;
+        if (group.allowed(row)) read[r].read(row_of(codes, p, row), p, s + t);
+      }
+      EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) EMB_UNROLL for (int half = 0; half < 2; ++half) {
+        uint32_t code[8];
+        codes_of(read[r].words[half], bits_of(p), code);
+        EMB_UNROLL for (int i = 0; i < 8; ++i) {
+          const int at = t + 8 * half + i;
+          if (at >= count) continue;
+          const Entry<Q> entry = entry_at(shared, at * ksub + static_cast<int>(code[i]), Entry<Q>{});
+          EMB_UNROLL for (int q = 0; q < Q; ++q) sum[r][q] += entry.of[q];
+          if (norms) square[r] += norms[(s + at) * ksub + code[i]];
+        }
       }
     }
   }
-
-  EMB_UNROLL for (int i = 0; i < kFills; ++i) {
-    const float total = sum_of_four(square[i]);
-    if (lane % 4 != 0) continue;
-    const int row = (i * kBlock + thread) / kEights;
-    length[row] = in_range(total) ? __builtin_sqrtf(total) : __builtin_nanf("");
-    half[row] = group.metric == Metric::l2 ? 0.5f * (1.0f - units) * total : 0.0f;
-  }
-  __syncthreads();
-  EMB_UNROLL for (int i = 0; i < kWarpTiles; ++i) {
-    const auto row_of = [&](int k) { return warp_row + 16 * i + lane / 4 + k / 2 % 2 * 8; };
-    const auto query_of = [&](int k) { return warp_query + k / 4 * 8 + lane % 4 * 2 + k % 2; };
-    uint32_t nominated = 0;
-    EMB_UNROLL for (int k = 0; k < 4 * kWarpTiles; ++k) {
-      const int row = row_of(k);
-      const QueryBound b = bound[query_of(k)];
-      const bool low = __builtin_fmaf(b.lift, length[row], sum[i][k / 4][k % 4]) < b.need + half[row];
-      nominated |= (low ? 0u : 1u) << k;
-    }
-    EMB_ROLLED for (; nominated; nominated &= nominated - 1) {
-      const int k = __ffs(static_cast<int>(nominated)) - 1;
-      const int64_t row = first_row + row_of(k), query = first_query + query_of(k);
-      if (query >= group.count || !group.allowed(row)) continue;
-      group.added[query * group.capacity + atomicAdd(&group.added_count[query], 1u)] = static_cast<uint64_t>(row);
+  EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
+    const int64_t row = first + static_cast<int64_t>(r) * kBlock;
+    if (!group.allowed(row)) continue;
+    EMB_UNROLL for (int q = 0; q < Q; ++q) {
+      if (query + q >= group.count) continue;
+      const float length = __builtin_sqrtf(group.squares[query + q]), total = bases.score(sum[r][q], query + q, row);
+      offer(group, query + q, finish_score(total, group.metric, length, __builtin_sqrtf(square[r])), row);
     }
   }
 }
+
+template <int Q>
+void launch_adc(const Codes& codes, const Pq& p, const Bases& bases, const float* tables, const float* norms,
+                const Group& group, const Call& call) {
+  const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock * kAdcRowsEach), blocks_for(group.count, Q));
+  EMB_LAUNCH((score_adc<Q>), grid, kBlock, 0, call.stream, codes, p, bases, tables, norms, group);
+  check(cudaGetLastError());
+}
+
+// Eights of codewords, rounded once for all rows: (m, ksub, eights of a subspace), and their squared lengths.
+struct Codewords {
+  static constexpr int kTable = 0, kBlocks = 1;
+  Codes codes;
+  Pq p;
+  const uint4* rounded;
+  const float* norms;
+  int each, eights;
+  struct Row {};
+  struct Part {
+    uint4 eight;
+    float square;
+  };
+  __device__ void fill(float*) const {}
+  __device__ Row at(int64_t) const { return {}; }
+  __device__ Part part(int64_t row, int e) const {
+    const int s = e / each, in = e % each;
+    const int codeword =
+        s * static_cast<int>(p.ksub) + static_cast<int>(code_at(codes.data + row * codes.stride, s, bits_of(p)));
+    return {rounded[codeword * each + in], in == 0 ? norms[codeword] : 0.0f};
+  }
+  __device__ uint4 round(const Part& part, const Row&, const float*, int, float& square) const {
+    square += part.square;
+    return part.eight;
+  }
+};
 
 // A thread a nominee, whose key takes its place. Keys below the floor do no harm: keep_best_rows has k better ones.
-__global__ void score_nominees(Codes codes, Pq p, const float* tables, const float* norms, Group group) {
+__global__ void score_nominees_by_tables(Codes codes, Pq p, const float* tables, const float* norms, Group group) {
   const int64_t query = blockIdx.y, count = group.added_count[query];
   uint64_t* added = group.added + query * group.capacity;
   const float* table = tables + query * p.m * p.ksub;
-  EMB_ROLLED for (int64_t i = thread_number(); i < count; i += static_cast<int64_t>(gridDim.x) * kBlock) {
+  const int ksub = static_cast<int>(p.ksub);
+  EMB_ROLLED for (int64_t i = thread_number(); i < count; i += static_cast<int64_t>(gridDim.x) * kNomineeBlock) {
     const int64_t row = static_cast<int64_t>(added[i]);
     float sum = 0.0f, square = 0.0f;
-    for (int64_t s = 0; s < p.m; ++s) {
-      const int64_t entry = s * p.ksub + code_at(codes.data + row * codes.stride, s, bits_of(p));
-      sum += table[entry];
-      if (group.metric == Metric::cosine) square += norms[entry];
+    EMB_ROLLED for (int64_t s = 0; s < p.m; s += kCodewordsAtOnce) {
+      SixteenCodes read;
+      read.read(row_of(codes, p, row), p, s);
+      float entries[kCodewordsAtOnce];  // loaded before they are added up
+      EMB_UNROLL for (int half = 0; half < 2; ++half) {
+        uint32_t code[8];
+        codes_of(read.words[half], bits_of(p), code);
+        EMB_UNROLL for (int k = 0; k < 8; ++k) {
+          const int64_t at = s + 8 * half + k, entry = at * ksub + code[k];
+          entries[8 * half + k] = at < p.m ? table[entry] : 0.0f;
+          if (group.metric == Metric::cosine && at < p.m) square += norms[entry];
+        }
+      }
+      EMB_UNROLL for (int k = 0; k < kCodewordsAtOnce; ++k) if (s + k < p.m) sum += entries[k];
     }
     const float length = __builtin_sqrtf(group.squares[query]);
     added[i] = order_key(comparable(finish_score(sum, group.metric, length, __builtin_sqrtf(square))), row);
   }
 }
 
-void launch_round(const float* vectors, int64_t count, int64_t d, uint4* out, const Call& call) {
-  EMB_LAUNCH((round_vectors), blocks_for(count * ((d + 7) / 8), kBlock), kBlock, 0, call.stream, vectors, count, d,
-             out);
-  check(cudaGetLastError());
-}
-
-void launch_nominated(const Codes& codes, const Pq& p, const Rounded& rounded, const float* tables, const Group& group,
+void launch_nominated(const Codewords& codewords, const uint4* queries, const float* tables, const Group& group,
                       const Call& call) {
-  const int64_t rows = group.rows.end - group.rows.begin;
-  const dim3 tiles(blocks_for(rows, kBlockTile), blocks_for(group.count, kBlockTile));
-  EMB_LAUNCH((nominate_rows), tiles, kBlock, 0, call.stream, codes, p, rounded, group);
-  check(cudaGetLastError());
+  launch_nominate(codewords, queries, group, call);
   const dim3 nominees(kNominators, static_cast<unsigned>(group.count));
-  EMB_LAUNCH((score_nominees), nominees, kBlock, 0, call.stream, codes, p, tables, rounded.norms, group);
+  EMB_LAUNCH((score_nominees_by_tables), nominees, kNomineeBlock, 0, call.stream, codewords.codes, codewords.p, tables,
+             codewords.norms, group);
   check(cudaGetLastError());
 }
 

@@ -1,5 +1,5 @@
 // One bit a dimension: thresholding, decoding to two values, search by Hamming distance and by float queries.
-#include "scan.cuh"
+#include "nominate.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -13,13 +13,23 @@ struct BitsCoder {
   __device__ uint64_t finish(uint64_t word) const { return msb ? reverse_bits_in_bytes(word) : word; }
 };
 
-struct BitsSource {
-  static constexpr bool kMayBeBad = false;
-  Codes codes;
+struct BitsSource : CodeSource {
   BitsParams p;
+  BitsSource(const Codes& codes, const BitsParams& p) : CodeSource{codes, p.d, 1}, p(p) {}
+  struct Row {};
+  __device__ bool aligned() const { return cuda::aligned<float4>(p.low) && cuda::aligned<float4>(p.high); }
+  __device__ Row at(int64_t) const { return {}; }
   __device__ float value(int64_t row, int64_t j) const {
     const int64_t bit = p.msb ? 7 - j % 8 : j % 8;
-    return codes.data[row * codes.stride + j / 8] >> bit & 1 ? p.high[j] : p.low[j];
+    return from.data[row * from.stride + j / 8] >> bit & 1 ? p.high[j] : p.low[j];
+  }
+  template <bool ALL>
+  __device__ void decode(Raw raw, const Row&, const float*, int64_t j, int count, float* x) const {
+    const uint32_t byte = static_cast<uint32_t>(p.msb ? reverse_bits_in_bytes(raw) : raw);
+    float low[8], high[8];
+    load_floats<ALL>(p.low + j, count, low);
+    load_floats<ALL>(p.high + j, count, high);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = byte >> i & 1 ? high[i] : low[i];
   }
 };
 

@@ -1,5 +1,6 @@
 // Product quantization: encode, decode, lookup tables, and the scan through them.
 #include "adc.cuh"
+#include "tensor.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -45,69 +46,6 @@ __global__ void fill_products(Coarse coarse, const float* queries, int64_t nq, i
   for (int64_t j = threadIdx.x % 16; j < d; j += 16) sum += q[j] * c[j];
   sum = sum16(sum, half_warp());
   if (threadIdx.x % 16 == 0) products[at] = sum;
-}
-
-// The centroids, and the products of a group's queries with them, (count, centroids): what a score adds last.
-struct Bases {
-  Coarse coarse;
-  const float* products;
-  __device__ float score(float sum, int64_t query, int64_t row) const {
-    return coarse.count > 0 ? sum + products[query * coarse.count + coarse.of(row)] : sum;
-  }
-};
-
-constexpr int kAdcFloats = 8192;  // of tables in shared memory at a time
-constexpr int kAdcRowsEach = 4;   // rows of a thread
-
-// Entries of subspaces first .. first+count-1 for Q queries side by side: one look-up serves them all.
-template <int Q>
-__device__ inline void load_tables(const Pq& p, const float* tables, int64_t queries, int64_t first, int64_t count,
-                                   float* shared) {
-  for (int64_t i = threadIdx.x; i < count * p.ksub; i += blockDim.x)
-    EMB_UNROLL for (int q = 0; q < Q; ++q) shared[i * Q + q] =
-        q < queries ? tables[(q * p.m + first) * p.ksub + i] : 0.0f;
-}
-
-// norms: the table of squared lengths of codewords; null but for cosine.
-template <int Q>
-__global__ void score_adc(Codes codes, Pq p, Bases bases, const float* tables, const float* norms, Group group) {
-  EMB_SHARED(float, shared, [kAdcFloats]);
-  const int64_t query = static_cast<int64_t>(blockIdx.y) * Q, step = kAdcFloats / Q / p.ksub;
-  const int64_t first = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlock * kAdcRowsEach + threadIdx.x;
-  const float* mine = tables + query * p.m * p.ksub;
-  float sum[kAdcRowsEach][Q] = {}, square[kAdcRowsEach] = {};
-  EMB_ROLLED for (int64_t s = 0; s < p.m; s += step) {
-    const int64_t count = p.m - s < step ? p.m - s : step;
-    __syncthreads();
-    load_tables<Q>(p, mine, group.count - query, s, count, shared);
-    __syncthreads();
-    EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
-      const int64_t row = first + static_cast<int64_t>(r) * kBlock;
-      if (!group.allowed(row)) continue;
-      EMB_ROLLED for (int64_t t = 0; t < count; ++t) {
-        const int64_t code = code_at(codes.data + row * codes.stride, s + t, bits_of(p));
-        EMB_UNROLL for (int q = 0; q < Q; ++q) sum[r][q] += shared[(t * p.ksub + code) * Q + q];
-        if (norms) square[r] += norms[(s + t) * p.ksub + code];
-      }
-    }
-  }
-  EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
-    const int64_t row = first + static_cast<int64_t>(r) * kBlock;
-    if (!group.allowed(row)) continue;
-    EMB_UNROLL for (int q = 0; q < Q; ++q) {
-      if (query + q >= group.count) continue;
-      const float length = __builtin_sqrtf(group.squares[query + q]), total = bases.score(sum[r][q], query + q, row);
-      offer(group, query + q, finish_score(total, group.metric, length, __builtin_sqrtf(square[r])), row);
-    }
-  }
-}
-
-template <int Q>
-void launch_adc(const Codes& codes, const Pq& p, const Bases& bases, const float* tables, const float* norms,
-                const Group& group, const Call& call) {
-  const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock * kAdcRowsEach), blocks_for(group.count, Q));
-  EMB_LAUNCH((score_adc<Q>), grid, kBlock, 0, call.stream, codes, p, bases, tables, norms, group);
-  check(cudaGetLastError());
 }
 
 }  // namespace
@@ -157,13 +95,13 @@ int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Sea
   const int64_t needed = search_rows(codes.n, search, rest, [&](const Group& group) {
     const float* mine = tables + group.first * size;
     const Bases bases = {coarse, products + group.first * coarse.count};
-    if (group.count < 4)
+    if (group.count == 1)
       launch_adc<1>(codes, p, bases, mine, divisors, group, call);
     else if (!many || group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
-      launch_adc<8>(codes, p, bases, mine, divisors, group, call);
+      launch_adc<kAdcQueries>(codes, p, bases, mine, divisors, group, call);
     else
-      launch_nominated(codes, p, {codewords, queries + group.first * p.m * eights, norms, static_cast<int>(eights)},
-                       mine, group, call);
+      launch_nominated({codes, p, codewords, norms, static_cast<int>(eights), static_cast<int>(eights * p.m)},
+                       queries + group.first * p.m * eights, mine, group, call);
   });
   return needed ? needed + own : 0;
 }

@@ -1,6 +1,6 @@
 // Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), and the exact scan.
 #include "../cpp/row/scalar.h"
-#include "scan.cuh"
+#include "nominate.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -17,28 +17,99 @@ struct SqCoder {
   __device__ uint64_t finish(uint64_t word) const { return word; }
 };
 
-struct SqSource {
-  static constexpr bool kMayBeBad = false;
-  Codes codes;
+struct SqSource : CodeSource {
   SqParams p;
+  SqSource(const Codes& codes, const SqParams& p) : CodeSource{codes, p.d, p.bits}, p(p) {}
+  struct Row {};
+  __device__ bool aligned() const { return cuda::aligned<float4>(p.lo) && cuda::aligned<float4>(p.step); }
+  __device__ Row at(int64_t) const { return {}; }
   __device__ float value(int64_t row, int64_t j) const {
-    return sq_value(code_at(codes.data + row * codes.stride, j, p.bits), p.lo[j], p.step[j]);
+    return sq_value(code_at(from.data + row * from.stride, j, p.bits), p.lo[j], p.step[j]);
+  }
+  template <bool ALL>
+  __device__ void decode(Raw raw, const Row&, const float*, int64_t j, int count, float* x) const {
+    uint32_t codes[8];
+    float lo[8], step[8];
+    codes_of(raw, bits, codes);
+    load_floats<ALL>(p.lo + j, count, lo);
+    load_floats<ALL>(p.step + j, count, step);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], lo[i], step[i]);
   }
 };
 
-struct RowSqSource {
-  static constexpr bool kMayBeBad = false;
-  Codes codes;
+struct RowSqSource : CodeSource {
   RowSqParams p;
+  RowSqSource(const Codes& codes, const RowSqParams& p) : CodeSource{codes, p.d, p.bits}, p(p) {}
+  struct Row {
+    float offset, scale;
+  };
+  __device__ bool aligned() const { return true; }
+  __device__ Row at(int64_t row) const { return {p.offset[row], p.scale[row]}; }
   __device__ float value(int64_t row, int64_t j) const {
-    return sq_value(code_at(codes.data + row * codes.stride, j, p.bits), p.offset[row], p.scale[row]);
+    return sq_value(code_at(from.data + row * from.stride, j, p.bits), p.offset[row], p.scale[row]);
+  }
+  template <bool ALL>
+  __device__ void decode(Raw raw, const Row& at, const float*, int64_t, int, float* x) const {
+    uint32_t codes[8];
+    codes_of(raw, bits, codes);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], at.offset, at.scale);
   }
 };
 
+// Rows of floats that lie side by side.
 struct FlatSource {
-  static constexpr bool kMayBeBad = true;
+  static constexpr bool kMayBeBad = true, kStaged = true;
+  static constexpr int kBeyond = 0, kTable = 0, kBlocks = 1;
+  struct Raw {
+    uint64_t two[4];
+  };
+  struct Row {};
   Rows x;
+  __device__ Codes codes() const { return {reinterpret_cast<const uint8_t*>(x.data), x.n, x.row_stride}; }
+  __device__ int64_t d() const { return x.d; }
+  __device__ int64_t place(int64_t j) const { return 4 * (j < x.d ? j : x.d); }
+  __device__ bool aligned() const { return true; }
+  __device__ void fill(float*) const {}
+  __device__ Row at(int64_t) const { return {}; }
   __device__ float value(int64_t row, int64_t j) const { return element(x, row, j); }
+  template <class Read>
+  __device__ Raw raw(const Read& read, int64_t, int64_t j, int count) const {
+    Raw raw;
+    EMB_UNROLL for (int i = 0; i < 4; ++i) {
+      const int there = count - 2 * i;
+      raw.two[i] = there > 0 ? read(4 * j + 8 * i, there > 1 ? 8 : 4) : 0;
+    }
+    return raw;
+  }
+  template <bool ALL>
+  __device__ void decode(const Raw& raw, const Row&, const float*, int64_t, int, float* x) const {
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = f32_from_bits(static_cast<uint32_t>(raw.two[i / 2] >> i % 2 * 32));
+  }
+};
+
+// ... of any type and strides.
+struct ElementSource {
+  static constexpr bool kMayBeBad = true, kStaged = false;
+  static constexpr int kTable = 0, kBlocks = 1;
+  struct Raw {
+    float x[8];
+  };
+  struct Row {};
+  Rows x;
+  __device__ bool aligned() const { return true; }
+  __device__ void fill(float*) const {}
+  __device__ Row at(int64_t) const { return {}; }
+  __device__ float value(int64_t row, int64_t j) const { return element(x, row, j); }
+  template <class Read>
+  __device__ Raw raw(const Read&, int64_t row, int64_t j, int count) const {
+    Raw raw;
+    load8(x, row, j, count, raw.x);
+    return raw;
+  }
+  template <bool ALL>
+  __device__ void decode(const Raw& raw, const Row&, const float*, int64_t, int, float* x) const {
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = raw.x[i];
+  }
 };
 
 // A warp a row: its range, then its codes, for which the row comes from the cache.
@@ -109,7 +180,8 @@ int64_t rowsq_topk(const Codes& codes, const RowSqParams& p, const Search& searc
 }
 
 int64_t flat_topk(const Rows& x, const Search& search, const Call& call) {
-  return search_source(FlatSource{x}, x.n, search, call);
+  const bool floats = x.dtype == Dtype::f32 && x.col_stride == 4;
+  return floats ? search_source(FlatSource{x}, x.n, search, call) : search_source(ElementSource{x}, x.n, search, call);
 }
 
 }  // namespace cuda

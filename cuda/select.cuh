@@ -26,8 +26,20 @@ __device__ inline void find_bin(const uint32_t* bins, uint32_t wanted, uint32_t*
   found[1] = wanted - above;
 }
 
-// A key that exactly k of the `count` keys reach, 1 <= k <= count; the same for all threads of the block. key_at(i) is
-// a key.
+// One more in a bin for each lane of the warp that is `there`. Scores share their highest bits, and so often do all
+// lanes their bin: one lane counts for them, as atomics on one address would wait for each other.
+__device__ inline void count_in_bin(uint32_t* bins, bool there, uint32_t bin) {
+  const uint32_t lanes = __ballot_sync(kAllLanes, there);
+  if (lanes == 0) return;
+  const int first = __ffs(static_cast<int>(lanes)) - 1;
+  const uint32_t common = __shfl_sync(kAllLanes, bin, static_cast<unsigned>(first));
+  const uint32_t same = __ballot_sync(kAllLanes, there && bin == common);
+  if (static_cast<int>(threadIdx.x % 32) == first) atomicAdd(&bins[common], static_cast<uint32_t>(__popc(same)));
+  if (there && bin != common) atomicAdd(&bins[bin], 1u);
+}
+
+// A key that exactly k of the `count` keys reach, 1 <= k <= count; the same for all threads of the block, which are
+// whole warps. key_at(i) is a key.
 template <class KeyAt>
 __device__ inline uint64_t kth_largest(int64_t count, int64_t k, const KeyAt& key_at) {
   EMB_SHARED(uint32_t, bins, [256]);
@@ -37,9 +49,10 @@ __device__ inline uint64_t kth_largest(int64_t count, int64_t k, const KeyAt& ke
   for (int shift = 56; shift >= 0; shift -= 8) {
     for (unsigned bin = threadIdx.x; bin < 256; bin += blockDim.x) bins[bin] = 0;
     __syncthreads();
-    for (int64_t i = threadIdx.x; i < count; i += blockDim.x) {
-      const uint64_t key = key_at(i);
-      if ((key ^ prefix) >> shift >> 8 == 0) atomicAdd(&bins[key >> shift & 255], 1u);
+    for (int64_t first = 0; first < count; first += blockDim.x) {
+      const int64_t i = first + threadIdx.x;
+      const uint64_t key = i < count ? key_at(i) : 0;
+      count_in_bin(bins, i < count && (key ^ prefix) >> shift >> 8 == 0, static_cast<uint32_t>(key >> shift & 255));
     }
     __syncthreads();
     if (threadIdx.x < 32) find_bin(bins, wanted, found);

@@ -7,6 +7,7 @@
 // codewords, and float64 where that is not certain either. So the result is that of nearest.cuh.
 #pragma once
 #include "nearest.cuh"
+#include "rounding.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -21,22 +22,6 @@ constexpr int kRounds = 16;                      // for which a block keeps the 
 // Products of 16 columns each: parts of EIGHTS times 8 dimensions, and 8 columns for |c|^2 / 2.
 template <int EIGHTS>
 constexpr int kProducts = (3 * EIGHTS + 2) / 2;
-
-// The bfloat16 nearest to v, which becomes what is left.
-__device__ inline uint32_t take_bf16(float& v) {
-  const uint32_t bits = (bits_of_f32(v) + 0x8000u) >> 16;
-  v -= f32_from_bf16(static_cast<uint16_t>(bits));
-  return bits;
-}
-__device__ inline uint32_t take_two(float (&v)[2]) {
-  const uint32_t low = take_bf16(v[0]);
-  return low | take_bf16(v[1]) << 16;
-}
-
-__device__ inline float sum_of_four(float v) {
-  v += __shfl_xor_sync(kAllLanes, v, 1);
-  return v + __shfl_xor_sync(kAllLanes, v, 2);
-}
 
 // Word t of eight columns (numbered by `eight`) of a codeword, where the lane that multiplies it finds it.
 template <int EIGHTS>

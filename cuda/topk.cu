@@ -5,8 +5,8 @@ namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int64_t kBudget = int64_t{64} << 20;  // bytes of candidates
-constexpr int64_t kFirstRows = 16384;           // the first chunk, which has no floor
+constexpr int64_t kBudget = int64_t{256} << 20;  // bytes of candidates
+constexpr int64_t kFirstRows = 4096;             // the first chunk, which has no floor: all of it are candidates
 
 __global__ void query_lengths(const float* queries, int64_t nq, int64_t d, float* squares) {
   const int64_t query = thread_number() / 16;
@@ -23,6 +23,19 @@ struct Kept {
   __device__ uint64_t operator()(int64_t i) const { return i < count ? best[i] : added[i - count]; }
 };
 
+// A key that exactly k of the keys reach, where each thread of the block has one, 0 for none.
+__device__ inline uint64_t kth_of_few(uint64_t key, int64_t count, int64_t k) {
+  EMB_SHARED(uint64_t, keys, [kBlock]);
+  EMB_SHARED(uint64_t, found, [1]);
+  keys[threadIdx.x] = key;
+  __syncthreads();
+  int64_t above = 0;
+  EMB_ROLLED for (int64_t i = 0; i < count; ++i) above += keys[i] > key ? 1 : 0;
+  if (static_cast<int64_t>(threadIdx.x) < count && above == k - 1) *found = key;
+  __syncthreads();
+  return *found;
+}
+
 // A block a query: the k best of the best and what was added go to `next`.
 __global__ void keep_best_rows(const uint64_t* best, uint64_t* next, const uint64_t* added, uint32_t* best_count,
                                uint32_t* added_count, uint64_t* floor, int64_t k, int64_t stride, int64_t capacity) {
@@ -32,7 +45,10 @@ __global__ void keep_best_rows(const uint64_t* best, uint64_t* next, const uint6
   const int64_t total = keys.count + added_count[query];
   if (threadIdx.x == 0) *kept = 0;
   __syncthreads();
-  const uint64_t least = total > k ? kth_largest(total, k, keys) : 0;
+  uint64_t least = 0;  // no floor, as long as there are fewer than k
+  if (total >= k)
+    least = total <= kBlock ? kth_of_few(threadIdx.x < total ? keys(threadIdx.x) : 0, total, k)
+                            : kth_largest(total, k, keys);
   for (int64_t i = threadIdx.x; i < total; i += blockDim.x)
     if (keys(i) >= least) next[query * stride + atomicAdd(kept, 1u)] = keys(i);
   __syncthreads();

@@ -1,7 +1,7 @@
 // Trellis-coded quantization over the bit-shift trellis: Viterbi's algorithm by a warp a row, decoding, and the scan.
 #include "../cpp/row/scalar.h"
 #include "../cpp/row/trellis.h"
-#include "scan.cuh"
+#include "nominate.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -29,14 +29,32 @@ __global__ void trellis_places(TrellisParams p, uint32_t* places) {
 }
 
 struct TrellisSource {
-  static constexpr bool kMayBeBad = false;
-  Codes codes;
+  static constexpr bool kMayBeBad = false, kStaged = true;
+  static constexpr int kBeyond = 1, kTable = kTrellisBooks * kTrellisStates, kBlocks = 1;
+  using Raw = uint64_t;
+  Codes from;
   TrellisParams p;
   Coarse coarse;
   const uint32_t* places;
+  struct Row {
+    float factor;
+    const float* centroid;
+  };
+  __device__ Codes codes() const { return from; }
+  __device__ int64_t d() const { return p.d; }
+  __device__ int64_t place(int64_t j) const { return j < p.d && places[j] % 16 != kNoBook ? places[j] / 128 : p.bytes; }
+  __device__ Row at(int64_t row) const {
+    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f,
+            coarse.count ? coarse.centroids + coarse.of(row) * p.d : nullptr};
+  }
+  __device__ void fill(float* table) const {
+    for (unsigned i = threadIdx.x; i < kTable; i += blockDim.x)
+      table[i] =
+          static_cast<float>(trellis_level(p.codebooks + i / kTrellisStates * kTrellisLevels, i % kTrellisStates));
+  }
   __device__ float value(int64_t row, int64_t j) const {
     const uint32_t place = places[j], book = place % 16;
-    const uint8_t* code = codes.data + row * codes.stride;
+    const uint8_t* code = from.data + row * from.stride;
     float x = 0.0f;
     if (book != kNoBook) {
       const uint32_t byte = place / 128, bit = place / 16 % 8;
@@ -46,6 +64,66 @@ struct TrellisSource {
       if (p.factors) x *= p.factors[code[p.bytes]];
     }
     return coarse.count ? x + coarse.centroids[coarse.of(row) * p.d + j] : x;
+  }
+  // The bits of eight components begin within a byte and take at most six more, and their last window two.
+  template <class Read>
+  __device__ Raw raw(const Read& read, int64_t, int64_t j, int) const {
+    const uint32_t place = places[j];
+    if (place % 16 == kNoBook) return 0;
+    const int64_t byte = place / 128, left = p.bytes - byte;
+    return (left < 8 ? read(byte, static_cast<int>(left)) : read(byte, 8)) >> place / 16 % 8;
+  }
+  // Components SHIFT bits apart, or pairs of them, whose two levels lie in books of their own.
+  template <int SHIFT, bool PAIRS>
+  __device__ void levels(uint64_t bits, const float* book, float* x) const {
+    EMB_UNROLL for (int i = 0; i < 8; ++i) {
+      const int at = (PAIRS ? i / 2 : i) * SHIFT;
+      const uint32_t window = static_cast<uint32_t>(at < 2 ? bits << (2 - at) : bits >> (at - 2)) & 1020;  // times 4
+      x[i] = *reinterpret_cast<const float*>(reinterpret_cast<const char*>(book + i % 2 * PAIRS * kTrellisStates) +
+                                             window);
+    }
+  }
+  __device__ bool aligned() const {
+    return cuda::aligned<float4>(p.step) && p.d % 4 == 0 && cuda::aligned<float4>(coarse.centroids);
+  }
+  template <bool ALL>
+  __device__ void decode(Raw raw, const Row& at, const float* table, int64_t j, int count, float* x) const {
+    const uint32_t number = places[j] % 16;
+    const float* book = table + kTrellisStates * number;
+    float v[8];
+    switch (number) {
+      case 0:
+        levels<1, true>(raw, book, x);
+        break;
+      case 2:
+        levels<1, false>(raw, book, x);
+        break;
+      case 3:
+        levels<2, false>(raw, book, x);
+        break;
+      case 4:
+        levels<3, false>(raw, book, x);
+        break;
+      case 5:
+        levels<4, false>(raw, book, x);
+        break;
+      case 6:
+        levels<5, false>(raw, book, x);
+        break;
+      case 7:
+        levels<6, false>(raw, book, x);
+        break;
+      default:
+        EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = 0.0f;
+    }
+    if (number != kNoBook) {
+      load_floats<ALL>(p.step + j, count, v);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= v[i];
+      if (p.factors) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
+    }
+    if (!coarse.count) return;
+    load_floats<ALL>(at.centroid + j, count, v);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
   }
 };
 

@@ -207,10 +207,10 @@ void pq_family(const Case& c) {
   run([&](const Call& call) { return cuda::pq_fit(c.rows(), m, 4, 2, 1, books.get(), call); });
 }
 
-// Behind the first 16384 rows many queries are searched by tensor cores, few by tables alone. Every other query is
+// Behind the first 4096 rows many queries are searched by tensor cores, few by tables alone. Every other query is
 // parallel to code 1, and bfloat16 makes both smaller by as much as it can; early rows, of code 0, are a shade worse.
 void expect_same_rows() {
-  constexpr int64_t kFirst = 16384, n = kFirst + 150, nq = 70, m = 5, d = 8 * m, k = 7;
+  constexpr int64_t kFirst = 4096, n = kFirst + 150, nq = 70, m = 5, d = 8 * m, k = 7;
   const Exact<float> books = floats(256 * d, -1, 1), queries = floats(nq * d, -1, 1);
   const Exact<uint8_t> codes = bytes(n * m, 256), mask(n);
   constexpr float kLow = 1 + 0.98f / 256;

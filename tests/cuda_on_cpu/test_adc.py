@@ -1,6 +1,6 @@
 """PQ codes searched for many queries: tensor cores nominate, and no row of the best may get lost.
 
-They work on the rows behind the first chunk of 16384. test_sanitizers.py plants wrong fragments and bounds.
+They work on the rows behind the first chunk of 4096. test_sanitizers.py plants wrong fragments and bounds.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from embcodec import kernels
 
 pytestmark = on_device.skip_without
 
-FIRST = 16384
+FIRST = 4096
 METRICS = ("ip", "l2", "cosine")
 
 

@@ -115,20 +115,20 @@ FAULTS = {
         *("2 * (lane % 4) + i % 2", "lane % 4 + 4 * (i % 2)"),
     ),
     "products that belong to other rows": (
-        *("address", NOT_OF_TABLES, "pq", "adc.cuh"),
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
         *("lane / 4 + k / 2 % 2 * 8", "lane / 4 * 2 + k / 2 % 2"),
     ),
     "products that belong to other queries": (
-        *("address", NOT_OF_TABLES, "pq", "adc.cuh"),
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
         *("lane % 4 * 2 + k % 2", "lane % 4 + k % 2 * 4"),
     ),
     "rows and columns of a matrix exchanged": (
-        *("address", NOT_OF_TABLES, "pq", "adc.cuh"),
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
         *("{upper.x, lower.x, upper.y, lower.y}", "{upper.x, upper.y, lower.x, lower.y}"),
     ),
-    "a bound that is too tight": ("address", NOT_OF_TABLES, "pq", "adc.cuh", "7.9e-3f", "7.2e-3f"),
+    "a bound that is too tight": ("address", NOT_OF_TABLES, "pq", "nominate.cuh", "7.9e-3f", "7.2e-3f"),
     "a buffer that is filled too early": (
-        *("thread", "data race", "pq", "adc.cuh"),
+        *("thread", "data race", "pq", "nominate.cuh"),
         *("first / kEights % 2", "0"),
     ),
 }
