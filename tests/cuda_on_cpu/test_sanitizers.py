@@ -94,6 +94,17 @@ FAULTS = {
         *("thread", "data race", "trellis", "trellis.cu"),
         *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
     ),
+    "codes that a warp has not written yet": (
+        *("thread", "data race", "rotation", "rotation.cu"),
+        *(
+            "__syncwarp(kAllLanes);\n    EMB_UNROLL for (int i = 0; i < COUNT; i += 8)",
+            "EMB_UNROLL for (int i = 0; i < COUNT; i += 8)",
+        ),
+    ),
+    "a row that a warp has not loaded yet": (
+        *("thread", "data race", "rotation", "warp_rows.cuh"),
+        *("__syncwarp(kAllLanes);\n    load_vectors", "load_vectors"),
+    ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
         *("fragments);\n  __syncthreads();", "fragments);"),
