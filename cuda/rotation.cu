@@ -212,11 +212,6 @@ struct Held {
     EMB_UNROLL for (int i = 0; i < kCount; ++i) v[i] *= some[i / kVector * 32].at[i % kVector];
   }
   __device__ void multiply(float factor) { EMB_UNROLL for (int i = 0; i < kCount; ++i) v[i] *= factor; }
-  __device__ bool finite() const {
-    float poison = 0.0f;  // 0 times a NaN or an infinity is a NaN, which stays
-    EMB_UNROLL for (int i = 0; i < kCount; ++i) poison = __builtin_fmaf(v[i], 0.0f, poison);
-    return poison == 0.0f;
-  }
 };
 
 // Whether those dimensions of a row are finite that this lane looks at.
@@ -228,9 +223,6 @@ __device__ inline bool finite_row(const Rows& x, int64_t row) {
   }
   return finite;
 }
-
-// So that ptxas neither spills nor takes more registers than leave room for the warps that hide latency.
-constexpr int blocks_at_once(int count) { return 65536 / (32 * kRowWarps) / (count * 3 / 2 + 48); }
 
 template <int M, int BLOCK, class Write>
 __global__ void __launch_bounds__(32 * kRowWarps, blocks_at_once(M* BLOCK / 32))
@@ -252,7 +244,7 @@ __global__ void __launch_bounds__(32 * kRowWarps, blocks_at_once(M* BLOCK / 32))
     held.multiply(p.scale);
     if (p.inverse) held.multiply(signs);
     // What is not finite in a row becomes so in all that is rotated; an overflow does in some.
-    if (!held.finite() && !(Write::kMayOverflow && finite_row(x, row))) refuse(call, row);
+    if (!are_finite(held.v) && !(Write::kMayOverflow && finite_row(x, row))) refuse(call, row);
     write.template store<Held<M, BLOCK>::kVector>(held.v, row, tables, own);
   }
 }

@@ -52,6 +52,16 @@ __device__ inline void load_row(const Rows& x, bool vectors, int64_t row, float 
   }
 }
 
+template <int COUNT>
+__device__ inline bool are_finite(const float (&v)[COUNT]) {
+  float poison = 0.0f;  // 0 times a NaN or an infinity is a NaN, which stays
+  EMB_UNROLL for (int i = 0; i < COUNT; ++i) poison = __builtin_fmaf(v[i], 0.0f, poison);
+  return poison == 0.0f;
+}
+
+// So that ptxas neither spills nor takes more registers than leave room for the warps that hide latency.
+constexpr int blocks_at_once(int count) { return 65536 / (32 * kRowWarps) / (count * 3 / 2 + 48); }
+
 // Warps of a block that have `each` bytes besides what the block has.
 inline unsigned row_warps(size_t block, size_t each) {
   const size_t fit = each ? ((48 << 10) - block) / each : kRowWarps;

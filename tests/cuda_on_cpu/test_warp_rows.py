@@ -93,3 +93,45 @@ def test_rotation_beyond_float32():
         assert_same(kernels.hadamard_rotate, x=x, signs=signs)
     with pytest.raises(ValueError, match="row 0"):
         on_device.call(kernels.hadamard_sq_encode, {"x": x, "signs": signs, "lo": signs, "step": signs})
+
+
+def assert_largest(x, k):
+    indices, values = assert_same(kernels.topk_encode, x=x, k=k)
+    assert_same(kernels.topk_decode, indices=indices, values=values, d=x.shape[1])
+
+
+@pytest.mark.parametrize("d", [200, 256, 500, 768, 1000, 1536, 2048, 2049])
+def test_largest(d):
+    x = RNG.standard_normal((ROWS, d), np.float32)
+    x[1] *= 1e-30 * np.exp(10 * np.abs(x[1]))  # far apart
+    x[2, 5] = 1e30  # far from all others
+    for k in (1, 32, 150, d):
+        assert_largest(x, k)
+
+
+@pytest.mark.parametrize("d", [768, 766, 750])
+def test_largest_of_any_layout(d):
+    for x in layouts(d):
+        assert_largest(x, 32)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 40])
+def test_largest_of_equals(levels):
+    """Of equal magnitudes those of lower indices, be they few or more than 64."""
+    x = RNG.integers(1 - levels, levels, (ROWS, 768)).astype(np.float32)
+    x[0] = 0
+    x[1, :] = -0.0
+    x[2, ::2] = 0
+    x[3] = np.where(RNG.random(768) < 0.02, x[3], np.float32(1e-45))
+    for k in (1, 20, 32, 100, 384, 385, 768):
+        assert_largest(x, k)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_largest_refuses_what_is_not_finite(value):
+    for ordinary in (0, 1):
+        x = np.full((9, 768), ordinary, np.float32)
+        x[7, 700:] = value
+        for k in (1, 32, 768):
+            with pytest.raises(ValueError, match="row 7"):
+                on_device.call(kernels.topk_encode, {"x": x, "k": k})
