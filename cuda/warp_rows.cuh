@@ -60,7 +60,7 @@ __device__ inline bool are_finite(const float (&v)[COUNT]) {
 }
 
 // So that ptxas neither spills nor takes more registers than leave room for the warps that hide latency.
-constexpr int blocks_at_once(int count) { return 65536 / (32 * kRowWarps) / (count * 3 / 2 + 48); }
+constexpr int blocks_at_once(int count) { return 65536 / (32 * kRowWarps) / (count * 3 / 2 + 64); }
 
 // Warps of a block that have `each` bytes besides what the block has.
 inline unsigned row_warps(size_t block, size_t each) {
