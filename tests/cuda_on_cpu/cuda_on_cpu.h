@@ -29,7 +29,13 @@
   ::cuda_on_cpu::shuffle("__shfl_xor_sync", __LINE__, mask, value, \
                          ::cuda_on_cpu::lane_number() ^ static_cast<unsigned>(flip))
 #define __ballot_sync(mask, vote) \
-  static_cast<uint32_t>(::cuda_on_cpu::exchange("__ballot_sync", __LINE__, mask, (vote) ? 1 : 0, -1))
+  static_cast<uint32_t>(::cuda_on_cpu::exchange("__ballot_sync", __LINE__, mask, (vote) ? 1 : 0, ::cuda_on_cpu::kVotes))
+#define __reduce_add_sync(mask, value) \
+  ::cuda_on_cpu::reduce("__reduce_add_sync", __LINE__, mask, value, ::cuda_on_cpu::kSum)
+#define __reduce_max_sync(mask, value) \
+  ::cuda_on_cpu::reduce("__reduce_max_sync", __LINE__, mask, value, ::cuda_on_cpu::kMost)
+#define __reduce_min_sync(mask, value) \
+  ::cuda_on_cpu::reduce("__reduce_min_sync", __LINE__, mask, value, ::cuda_on_cpu::kLeast)
 
 namespace cuda_on_cpu {
 
@@ -46,6 +52,10 @@ T shuffle(const char* name, int line, uint32_t mask, T value, unsigned from) {
   word = exchange(name, line, mask, word, static_cast<int>(from % kWarp));
   std::memcpy(&value, &word, sizeof(T));
   return value;
+}
+
+inline uint32_t reduce(const char* name, int line, uint32_t mask, uint32_t value, int how) {
+  return static_cast<uint32_t>(exchange(name, line, mask, value, how));
 }
 
 }  // namespace cuda_on_cpu

@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kSharedLimit = 99 << 10;  // of the architectures we build for, the least that a block can ask for
 constexpr unsigned kThreads = 1024, kResident = 2;
 constexpr uint32_t kAll = 0xffffffffu;
-constexpr int kVotes = -1, kOrders = -2;  // in place of a lane: a collective of all, one that orders memory
+constexpr int kOrders = -5;  // in place of a lane: a collective that orders memory
 
 struct Lane;
 
@@ -257,14 +257,17 @@ class Machine {
   }
 
   void finish(Collective& c) {
-    uint32_t votes = 0;
+    uint64_t of_all[] = {0, 0, 0, ~uint64_t{0}, 0};  // for -1, -2, ...
     for (uint32_t left = c.mask; left; left &= left - 1) {
       const int i = __builtin_ctz(left);
-      votes |= static_cast<uint32_t>(c.value[i] != 0) << i;
+      of_all[~kVotes] |= uint64_t{c.value[i] != 0} << i;
+      of_all[~kSum] += c.value[i];
+      of_all[~kMost] = std::max(of_all[~kMost], c.value[i]);
+      of_all[~kLeast] = std::min(of_all[~kLeast], c.value[i]);
     }
     for (uint32_t left = c.mask; left; left &= left - 1) {
       const int i = __builtin_ctz(left);
-      c.waiting[i]->received = c.from[i] < 0 ? votes : c.value[c.from[i]];
+      c.waiting[i]->received = c.from[i] < 0 ? of_all[~c.from[i]] : c.value[c.from[i]];
       ready_.push_back(c.waiting[i]);
     }
     c.mask = 0;

@@ -30,7 +30,8 @@ dim3 thread_index();
 unsigned lane_number();
 void barrier(int line);
 void sync_warp(int line, uint32_t mask);  // orders memory, as exchange() does not
-// What lane `from` gave, for from = -1 a bit for each lane whose value is not 0.
+// What lane `from` gave, or in place of a lane: a bit for each lane whose value is not 0, the sum, the most, the least.
+constexpr int kVotes = -1, kSum = -2, kMost = -3, kLeast = -4;
 uint64_t exchange(const char* name, int line, uint32_t mask, uint64_t value, int from);
 void* shared(const void* key, size_t bytes);  // `key`: the address of something that is the declaration's own
 void* dynamic_shared();

@@ -310,6 +310,7 @@ int main(int count, char** names) {
       if (!wanted) continue;
       try {
         for (const auto& [n, d] : {std::pair<int64_t, int64_t>{1, 1}, {3, 17}, {9, 51}}) family(Case(n, d));
+        if (family == sparse_family) family(Case(2, 2100));  // by blocks
         if (family != pq_family) continue;
         family(Case(37, 8));  // by tensor cores, more rows than a warp's
         expect_same_rows();

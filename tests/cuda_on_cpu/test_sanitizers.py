@@ -80,7 +80,11 @@ FAULTS = {
     "shared memory": ("address", "overflow", "cluster", "cluster.cu", "[kBlock / 32]);", "[kBlock / 64]);"),
     "a lane left out of a mask": (
         *("address", "leaves out a lane", "sparse", "sparse.cu"),
-        *("__ballot_sync(kAllLanes, mine)", "__ballot_sync(kAllLanes >> 1, mine)"),
+        *("__ballot_sync(kAllLanes, chosen)", "__ballot_sync(kAllLanes >> 1, chosen)"),
+    ),
+    "a lane left out of a sum": (
+        *("address", "leaves out a lane", "sparse", "sparse.cu"),
+        *("__reduce_add_sync(kAllLanes, n)", "__reduce_add_sync(kAllLanes >> 1, n)"),
     ),
     "a barrier that not all reach": (
         *("address", "cluster: barrier", "cluster", "cluster.cu"),
@@ -93,6 +97,21 @@ FAULTS = {
     "a barrier of a warp removed": (
         *("thread", "data race", "trellis", "trellis.cu"),
         *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
+    ),
+    "codes that a warp has not written yet": (
+        *("thread", "data race", "rotation", "rotation.cu"),
+        *(
+            "__syncwarp(kAllLanes);\n    EMB_UNROLL for (int i = 0; i < COUNT; i += 8)",
+            "EMB_UNROLL for (int i = 0; i < COUNT; i += 8)",
+        ),
+    ),
+    "a row that a warp has not loaded yet": (
+        *("thread", "data race", "rotation", "warp_rows.cuh"),
+        *("__syncwarp(kAllLanes);\n    load_vectors", "load_vectors"),
+    ),
+    "candidates that a warp has not written yet": (
+        *("thread", "data race", "sparse", "sparse.cu"),
+        *("__syncwarp(kAllLanes);\n    choose", "choose"),
     ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
