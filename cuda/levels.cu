@@ -16,13 +16,14 @@ struct LevelsCoder {
     const float* tree;
     float inverse[8];
     int bits;
-    // The comparisons of level_code, one step of all eight values at a time.
+    // The comparisons of level_code, one step of all eight values at a time: the sign of a difference, which is shifted
+    // into the node.
     __device__ uint64_t word(const float (&values)[8], int count) const {
       float x[8];
       uint32_t node[8];
       EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = values[i] * inverse[i], node[i] = 1;
       EMB_ROLLED for (int step = 0; step < bits; ++step) EMB_UNROLL for (int i = 0; i < 8; ++i) node[i] =
-          2 * node[i] + (tree[node[i]] < x[i]);
+          node[i] << 1 | bits_of_f32(tree[node[i]] - x[i]) >> 31;
       return pack8(count, bits, [&](int i) { return node[i] - (1u << bits); });
     }
   };

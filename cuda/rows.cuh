@@ -101,8 +101,8 @@ __device__ inline void load_eights(const Rows& x, const char* const (&from)[R], 
 }
 
 __device__ inline bool all_finite(const float (&values)[8]) {
-  float poison = 0.0f;  // x - x is NaN for a NaN or an infinity, and NaN stays
-  EMB_UNROLL for (int i = 0; i < 8; ++i) poison += values[i] - values[i];
+  float poison = 0.0f;  // 0 x is NaN for a NaN or an infinity, and NaN stays
+  EMB_UNROLL for (int i = 0; i < 8; ++i) poison = __builtin_fmaf(values[i], 0.0f, poison);
   return poison == 0.0f;
 }
 
@@ -138,56 +138,66 @@ __device__ inline Place place_of(int64_t at, int64_t d) {
 }
 __device__ inline int64_t thread_number() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-// Codes of b bits side by side: code(i) for i < count, zeros behind them.
+// Codes of b bits side by side: code(i), which is asked for all eight; zeros from `count` on.
 template <class Code>
 __device__ inline uint64_t pack8(int count, int bits, const Code& code) {
-  uint32_t halves[2] = {};
-  EMB_UNROLL for (int i = 0; i < 8; ++i) if (i < count) halves[i / 4] |= code(i) << (i % 4 * bits);
-  return halves[0] | static_cast<uint64_t>(halves[1]) << (4 * bits);
+  uint32_t halves[2];
+  EMB_UNROLL for (int h = 0; h < 2; ++h) {
+    halves[h] = code(4 * h + 3);
+    EMB_UNROLL for (int i = 4 * h + 2; i >= 4 * h; --i) halves[h] = (halves[h] << bits) + code(i);
+  }
+  const uint64_t word = halves[0] | static_cast<uint64_t>(halves[1]) << (4 * bits);
+  return count < 8 ? word & ((uint64_t{1} << (count * bits)) - 1) : word;
 }
 
 // code(value, row, j) is one of b bits.
 template <class Code>
 __device__ inline uint64_t pack8(const float* values, const Place& at, int bits, const Code& code) {
-  return pack8(at.count, bits, [&](int i) { return code(values[i], at.row, at.j + i); });
+  return pack8(at.count, bits, [&](int i) { return i < at.count ? code(values[i], at.row, at.j + i) : 0; });
 }
 
-// A thread keeps what the coder has for its dimensions and takes several rows. They lie `groups` apart, so that lanes
-// side by side work side by side however short rows are.
-constexpr int kEncodeRows = 4, kDecodeRows = 8;
-__host__ __device__ inline int64_t groups_of(int64_t n, int64_t rows) { return (n + rows - 1) / rows; }
+// A thread keeps what the coder has for its dimensions and takes rows at a time, again and again where there are many.
+// All of them lie `groups` apart, so that lanes side by side work side by side however short rows are.
+constexpr int kRowsEach = 4;
+constexpr int64_t kBusy = 1 << 18;  // threads that keep any GPU busy
+inline int64_t groups_of(int64_t n, int64_t units) {
+  const int64_t turns = n * units / (kBusy * kRowsEach), each = kRowsEach * (turns < 1 ? 1 : turns < 4 ? turns : 4);
+  return (n + each - 1) / each;
+}
 
 // coder.eight(j, count), which all threads of a block call: what it has for these dimensions. Of that, word(values,
 // count): their codes, `bits` each.
 template <class Coder>
-__global__ void encode_rows(Rows x, Coder coder, CodesOut out, Call call) {
-  const int64_t groups = groups_of(x.n, kEncodeRows);
+__global__ void __launch_bounds__(kBlock, 3) encode_rows(Rows x, int64_t groups, Coder coder, CodesOut out, Call call) {
   const Place at = place_of(thread_number(), x.d);
   const auto eight = coder.eight(at.j, at.count);
   if (at.row >= groups) return;
-  const char* from[kEncodeRows];
-  int count[kEncodeRows];
-  EMB_UNROLL for (int r = 0; r < kEncodeRows; ++r) {
-    const int64_t row = at.row + r * groups;
-    from[r] = x.data + row * x.row_stride + at.j * x.col_stride;
-    count[r] = row < x.n ? at.count : 0;
-  }
-  float values[kEncodeRows][8];
-  load_eights(x, from, count, values);
-  EMB_UNROLL for (int r = 0; r < kEncodeRows; ++r) {
-    const int64_t row = at.row + r * groups;
-    if (row >= x.n) break;
-    if (!all_finite(values[r])) refuse(call, row);
-    store_word(out.data + row * out.stride + at.j / 8 * coder.bits, eight.word(values[r], at.count),
-               (at.count * coder.bits + 7) / 8);
+  EMB_ROLLED for (int64_t first = at.row; first < x.n; first += kRowsEach * groups) {
+    const char* from[kRowsEach];
+    int count[kRowsEach];
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * groups;
+      from[r] = x.data + row * x.row_stride + at.j * x.col_stride;
+      count[r] = row < x.n ? at.count : 0;
+    }
+    float values[kRowsEach][8];
+    load_eights(x, from, count, values);
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * groups;
+      if (row >= x.n) break;
+      if (!all_finite(values[r])) refuse(call, row);
+      store_word(out.data + row * out.stride + at.j / 8 * coder.bits, eight.word(values[r], at.count),
+                 (at.count * coder.bits + 7) / 8);
+    }
   }
 }
 
 template <class Coder>
 int64_t launch_encode(const Rows& x, const Coder& coder, CodesOut out, const Call& call) {
   if (x.n == 0) return 0;
-  const int64_t threads = groups_of(x.n, kEncodeRows) * ((x.d + 7) / 8);
-  EMB_LAUNCH((encode_rows<Coder>), blocks_for(threads, kBlock), kBlock, 0, call.stream, x, coder, out, call);
+  const int64_t units = (x.d + 7) / 8, groups = groups_of(x.n, units);
+  EMB_LAUNCH((encode_rows<Coder>), blocks_for(groups * units, kBlock), kBlock, 0, call.stream, x, groups, coder, out,
+             call);
   check(cudaGetLastError());
   return 0;
 }
@@ -217,35 +227,37 @@ __device__ inline uint32_t load_window(const uint8_t* p, int bytes) {
 // Four dimensions a thread: a warp writes 512 bytes side by side. source.four(j, count), which all threads of a block
 // call: what the source has for these dimensions. Of that, `window`, and values(word, row, values) of what lies there.
 template <class Source>
-__global__ void decode_rows(Source source, int64_t n, int64_t d, float* out) {
-  const int64_t groups = groups_of(n, kDecodeRows);
+__global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t groups, float* out) {
   const Place at = place_of<4>(thread_number(), d);
   const auto four = source.four(at.j, at.count);
   if (at.row >= groups) return;
-  uint32_t words[kDecodeRows];
-  EMB_UNROLL for (int r = 0; r < kDecodeRows; ++r) {
-    const int64_t row = at.row + r * groups;
-    const uint8_t* codes = source.codes.data + row * source.codes.stride + four.window.first;
-    words[r] = row < n ? load_window(codes, four.window.bytes) : 0;
-  }
-  EMB_UNROLL for (int r = 0; r < kDecodeRows; ++r) {
-    const int64_t row = at.row + r * groups;
-    if (row >= n) break;
-    float values[4] = {};
-    four.values(words[r], row, values);
-    float* to = out + row * d + at.j;
-    if (at.count == 4 && aligned<float4>(to))
-      *reinterpret_cast<float4*>(to) = {values[0], values[1], values[2], values[3]};
-    else
-      EMB_UNROLL for (int i = 0; i < 4; ++i) if (i < at.count) to[i] = values[i];
+  EMB_ROLLED for (int64_t first = at.row; first < n; first += kRowsEach * groups) {
+    uint32_t words[kRowsEach];
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * groups;
+      const uint8_t* codes = source.codes.data + row * source.codes.stride + four.window.first;
+      words[r] = row < n ? load_window(codes, four.window.bytes) : 0;
+    }
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * groups;
+      if (row >= n) break;
+      float values[4] = {};
+      four.values(words[r], row, values);
+      float* to = out + row * d + at.j;
+      if (at.count == 4 && aligned<float4>(to))
+        *reinterpret_cast<float4*>(to) = {values[0], values[1], values[2], values[3]};
+      else
+        EMB_UNROLL for (int i = 0; i < 4; ++i) if (i < at.count) to[i] = values[i];
+    }
   }
 }
 
 template <class Source>
 int64_t launch_decode(const Source& source, int64_t n, int64_t d, float* out, const Call& call) {
   if (n == 0) return 0;
-  const int64_t threads = groups_of(n, kDecodeRows) * ((d + 3) / 4);
-  EMB_LAUNCH((decode_rows<Source>), blocks_for(threads, kBlock), kBlock, 0, call.stream, source, n, d, out);
+  const int64_t units = (d + 3) / 4, groups = groups_of(n, units);
+  EMB_LAUNCH((decode_rows<Source>), blocks_for(groups * units, kBlock), kBlock, 0, call.stream, source, n, d, groups,
+             out);
   check(cudaGetLastError());
   return 0;
 }

@@ -129,6 +129,7 @@ __global__ void __launch_bounds__(kBlock, 3)
     offset[row] = lo;
   }
   const auto write = [&](int64_t e, const float (&values)[8], int count) {
+    if (count == 0) return;
     const uint64_t word = pack8(count, bits, [&](int i) { return sq_code(values[i], lo, inverse, top); });
     store_word(out.data + row * out.stride + (lane + 32 * e) * bits, word, (count * bits + 7) / 8);
   };

@@ -87,7 +87,7 @@ struct TrellisRows {
         levels[k] = static_cast<float>(trellis_level(p.codebooks + k / kTrellisStates * kTrellisLevels,
                                                      static_cast<uint32_t>(k % kTrellisStates)));
       if (j < s.begin || j >= s.begin + s.count) continue;
-      const int64_t bit = 8 * s.byte + (j - s.begin) / (pair ? 2 : 1) * shift, left = p.bytes - bit / 8;
+      const int64_t bit = 8 * s.byte + ((j - s.begin) >> (pair ? 1 : 0)) * shift, left = p.bytes - bit / 8;
       const int bits = (pair ? 1 : 3) * shift + 8 + static_cast<int>(bit % 8), bytes = (bits + 7) / 8;
       f.window = {bit / 8, static_cast<int>(left < bytes ? left : bytes), static_cast<int>(bit % 8)};
       f.step_bits = shift;
