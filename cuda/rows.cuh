@@ -156,34 +156,41 @@ __device__ inline uint64_t pack8(const float* values, const Place& at, int bits,
   return pack8(at.count, bits, [&](int i) { return i < at.count ? code(values[i], at.row, at.j + i) : 0; });
 }
 
-// A thread keeps what the coder has for its dimensions and takes rows at a time, again and again where there are many.
-// All of them lie `groups` apart, so that lanes side by side work side by side however short rows are.
-constexpr int kRowsEach = 4;
+// A thread keeps what it needs to know of its dimensions and takes `each` rows of a tile of kApart * each,
+// kRowsEach at a time. Those are kApart apart, so that lanes side by side work side by side however short rows are.
+constexpr int kRowsEach = 4, kApart = 32;
 constexpr int64_t kBusy = 1 << 18;  // threads that keep any GPU busy
-inline int64_t groups_of(int64_t n, int64_t units) {
-  const int64_t turns = n * units / (kBusy * kRowsEach), each = kRowsEach * (turns < 1 ? 1 : turns < 4 ? turns : 4);
-  return (n + each - 1) / each;
+// Threads that share a row: `units`.
+inline int64_t rows_each(int64_t n, int64_t units) {
+  const int64_t turns = n * units / (kBusy * kRowsEach);
+  return kRowsEach * (turns < 1 ? 1 : turns < 4 ? turns : 4);
+}
+inline unsigned blocks_of_rows(int64_t n, int64_t units, int64_t each) {
+  return blocks_for((n + kApart * each - 1) / (kApart * each) * kApart * units, kBlock);
+}
+__device__ inline int64_t first_row(const Place& at, int64_t each) {
+  return at.row / kApart * kApart * each + at.row % kApart;
 }
 
 // coder.eight(j, count), which all threads of a block call: what it has for these dimensions. Of that, word(values,
 // count): their codes, `bits` each.
 template <class Coder>
-__global__ void __launch_bounds__(kBlock, 3) encode_rows(Rows x, int64_t groups, Coder coder, CodesOut out, Call call) {
+__global__ void __launch_bounds__(kBlock, 3) encode_rows(Rows x, int64_t each, Coder coder, CodesOut out, Call call) {
   const Place at = place_of(thread_number(), x.d);
   const auto eight = coder.eight(at.j, at.count);
-  if (at.row >= groups) return;
-  EMB_ROLLED for (int64_t first = at.row; first < x.n; first += kRowsEach * groups) {
+  int64_t first = first_row(at, each);
+  EMB_ROLLED for (int64_t i = 0; i < each && first < x.n; i += kRowsEach, first += kRowsEach * kApart) {
     const char* from[kRowsEach];
     int count[kRowsEach];
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
-      const int64_t row = first + r * groups;
+      const int64_t row = first + r * kApart;
       from[r] = x.data + row * x.row_stride + at.j * x.col_stride;
       count[r] = row < x.n ? at.count : 0;
     }
     float values[kRowsEach][8];
     load_eights(x, from, count, values);
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
-      const int64_t row = first + r * groups;
+      const int64_t row = first + r * kApart;
       if (row >= x.n) break;
       if (!all_finite(values[r])) refuse(call, row);
       store_word(out.data + row * out.stride + at.j / 8 * coder.bits, eight.word(values[r], at.count),
@@ -195,9 +202,8 @@ __global__ void __launch_bounds__(kBlock, 3) encode_rows(Rows x, int64_t groups,
 template <class Coder>
 int64_t launch_encode(const Rows& x, const Coder& coder, CodesOut out, const Call& call) {
   if (x.n == 0) return 0;
-  const int64_t units = (x.d + 7) / 8, groups = groups_of(x.n, units);
-  EMB_LAUNCH((encode_rows<Coder>), blocks_for(groups * units, kBlock), kBlock, 0, call.stream, x, groups, coder, out,
-             call);
+  const int64_t units = (x.d + 7) / 8, each = rows_each(x.n, units);
+  EMB_LAUNCH((encode_rows<Coder>), blocks_of_rows(x.n, units, each), kBlock, 0, call.stream, x, each, coder, out, call);
   check(cudaGetLastError());
   return 0;
 }
@@ -227,19 +233,19 @@ __device__ inline uint32_t load_window(const uint8_t* p, int bytes) {
 // Four dimensions a thread: a warp writes 512 bytes side by side. source.four(j, count), which all threads of a block
 // call: what the source has for these dimensions. Of that, `window`, and values(word, row, values) of what lies there.
 template <class Source>
-__global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t groups, float* out) {
+__global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t each, float* out) {
   const Place at = place_of<4>(thread_number(), d);
   const auto four = source.four(at.j, at.count);
-  if (at.row >= groups) return;
-  EMB_ROLLED for (int64_t first = at.row; first < n; first += kRowsEach * groups) {
+  int64_t first = first_row(at, each);
+  EMB_ROLLED for (int64_t i = 0; i < each && first < n; i += kRowsEach, first += kRowsEach * kApart) {
     uint32_t words[kRowsEach];
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
-      const int64_t row = first + r * groups;
+      const int64_t row = first + r * kApart;
       const uint8_t* codes = source.codes.data + row * source.codes.stride + four.window.first;
       words[r] = row < n ? load_window(codes, four.window.bytes) : 0;
     }
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
-      const int64_t row = first + r * groups;
+      const int64_t row = first + r * kApart;
       if (row >= n) break;
       float values[4] = {};
       four.values(words[r], row, values);
@@ -255,9 +261,8 @@ __global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t groups,
 template <class Source>
 int64_t launch_decode(const Source& source, int64_t n, int64_t d, float* out, const Call& call) {
   if (n == 0) return 0;
-  const int64_t units = (d + 3) / 4, groups = groups_of(n, units);
-  EMB_LAUNCH((decode_rows<Source>), blocks_for(groups * units, kBlock), kBlock, 0, call.stream, source, n, d, groups,
-             out);
+  const int64_t units = (d + 3) / 4, each = rows_each(n, units);
+  EMB_LAUNCH((decode_rows<Source>), blocks_of_rows(n, units, each), kBlock, 0, call.stream, source, n, d, each, out);
   check(cudaGetLastError());
   return 0;
 }

@@ -1,5 +1,7 @@
-"""Kernels that take rows one by one: shapes at the edges of what a thread, a warp and a block take, and what makes
-their loads and stores narrower: types, strides, addresses."""
+"""Kernels that take rows one by one: shapes at the edges of what a thread, a warp and a block take.
+
+And what makes their loads and stores narrower: types, strides, addresses.
+"""
 
 import numpy as np
 import on_device
@@ -126,12 +128,12 @@ def test_refused_rows(name, dtype, value):
     for row, column in ((0, 0), (5, 11), (8, 23)):
         x = inputs["x"].astype(dtype)
         x[row:, column] = value
-        with pytest.raises(ValueError, match=f"row {row}\\b"):
+        with pytest.raises(ValueError, match=rf"row {row}\b"):
             on_device.call(getattr(kernels, name), {**inputs, "x": x})
 
 
 def test_rows_out_of_registers_are_refused():
     x = np.zeros((3, 1300), np.float32)
     x[1, 1299] = np.nan
-    with pytest.raises(ValueError, match="row 1\\b"):
+    with pytest.raises(ValueError, match=r"row 1\b"):
         on_device.call(kernels.rowsq_encode, {"x": x, "bits": 8})
