@@ -159,14 +159,15 @@ __device__ inline uint64_t pack8(const float* values, const Place& at, int bits,
 // A thread keeps what it needs to know of its dimensions and takes `each` rows of a tile of kApart * each,
 // kRowsEach at a time. Those are kApart apart, so that lanes side by side work side by side however short rows are.
 constexpr int kRowsEach = 4, kApart = 32;
+constexpr int kEncodeBlock = 128;  // threads: of encoders, whose registers smaller blocks divide an SM by more closely
 constexpr int64_t kBusy = 1 << 18;  // threads that keep any GPU busy
 // Threads that share a row: `units`.
 inline int64_t rows_each(int64_t n, int64_t units) {
   const int64_t turns = n * units / (kBusy * kRowsEach);
   return kRowsEach * (turns < 1 ? 1 : turns < 4 ? turns : 4);
 }
-inline unsigned blocks_of_rows(int64_t n, int64_t units, int64_t each) {
-  return blocks_for((n + kApart * each - 1) / (kApart * each) * kApart * units, kBlock);
+inline int64_t threads_of_rows(int64_t n, int64_t units, int64_t each) {
+  return (n + kApart * each - 1) / (kApart * each) * kApart * units;
 }
 __device__ inline int64_t first_row(const Place& at, int64_t each) {
   return at.row / kApart * kApart * each + at.row % kApart;
@@ -175,7 +176,8 @@ __device__ inline int64_t first_row(const Place& at, int64_t each) {
 // coder.eight(j, count), which all threads of a block call: what it has for these dimensions. Of that, word(values,
 // count): their codes, `bits` each.
 template <class Coder>
-__global__ void __launch_bounds__(kBlock, 3) encode_rows(Rows x, int64_t each, Coder coder, CodesOut out, Call call) {
+__global__ void __launch_bounds__(kEncodeBlock)
+    encode_rows(Rows x, int64_t each, Coder coder, CodesOut out, Call call) {
   const Place at = place_of(thread_number(), x.d);
   const auto eight = coder.eight(at.j, at.count);
   int64_t first = first_row(at, each);
@@ -203,7 +205,8 @@ template <class Coder>
 int64_t launch_encode(const Rows& x, const Coder& coder, CodesOut out, const Call& call) {
   if (x.n == 0) return 0;
   const int64_t units = (x.d + 7) / 8, each = rows_each(x.n, units);
-  EMB_LAUNCH((encode_rows<Coder>), blocks_of_rows(x.n, units, each), kBlock, 0, call.stream, x, each, coder, out, call);
+  const unsigned blocks = blocks_for(threads_of_rows(x.n, units, each), kEncodeBlock);
+  EMB_LAUNCH((encode_rows<Coder>), blocks, kEncodeBlock, 0, call.stream, x, each, coder, out, call);
   check(cudaGetLastError());
   return 0;
 }
@@ -262,7 +265,8 @@ template <class Source>
 int64_t launch_decode(const Source& source, int64_t n, int64_t d, float* out, const Call& call) {
   if (n == 0) return 0;
   const int64_t units = (d + 3) / 4, each = rows_each(n, units);
-  EMB_LAUNCH((decode_rows<Source>), blocks_of_rows(n, units, each), kBlock, 0, call.stream, source, n, d, each, out);
+  const unsigned blocks = blocks_for(threads_of_rows(n, units, each), kBlock);
+  EMB_LAUNCH((decode_rows<Source>), blocks, kBlock, 0, call.stream, source, n, d, each, out);
   check(cudaGetLastError());
   return 0;
 }

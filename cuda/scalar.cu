@@ -84,21 +84,27 @@ __global__ void __launch_bounds__(kBlock, 3)
   const int64_t row = thread_number() / 32;
   if (row >= x.n) return;
   const int lane = static_cast<int>(threadIdx.x % 32);
-  const char* data = x.data + row * x.row_stride;
-  // Eights number `first` to `first` + R - 1 of this lane.
-  const auto load = [&](int64_t first, auto& count, auto& values) {
-    constexpr int R = sizeof(count) / sizeof(int);
+  const char* data = x.data + row * x.row_stride + 8 * lane * x.col_stride;
+  const int64_t left = x.d - 8 * lane;
+  // This lane's eight number e, 32 eights apart, and how much of it there is.
+  const auto count_of = [&](int64_t e) {
+    const int64_t count = left - 256 * e;
+    return static_cast<int>(count < 0 ? 0 : count < 8 ? count : 8);
+  };
+  const auto load = [&](int64_t e, auto& values) {
+    constexpr int R = sizeof(values) / sizeof(values[0]);
     const char* from[R];
+    int count[R];
     EMB_UNROLL for (int r = 0; r < R; ++r) {
-      const int64_t j = 8 * (lane + 32 * (first + r)), left = x.d - j;
-      from[r] = data + j * x.col_stride;
-      count[r] = static_cast<int>(left < 0 ? 0 : left < 8 ? left : 8);
+      from[r] = data + 256 * (e + r) * x.col_stride;
+      count[r] = count_of(e + r);
     }
     load_eights(x, from, count, values);
   };
   float lo = __builtin_inff(), hi = -lo;
   bool finite = true;
-  const auto widen = [&](const float (&values)[8], int count) {
+  const auto widen = [&](int64_t e, const float (&values)[8]) {
+    const int count = count_of(e);
     finite &= all_finite(values);
     EMB_UNROLL for (int i = 0; i < 8; ++i) {
       if (i >= count) continue;
@@ -107,13 +113,12 @@ __global__ void __launch_bounds__(kBlock, 3)
     }
   };
   float kept[kKept][8], next[1][8];
-  int kept_count[kKept], next_count[1];
-  load(0, kept_count, kept);
-  EMB_UNROLL for (int r = 0; r < kKept; ++r) widen(kept[r], kept_count[r]);
+  load(0, kept);
+  EMB_UNROLL for (int r = 0; r < kKept; ++r) widen(r, kept[r]);
   const int64_t eights = (x.d + 255) / 256;
   EMB_ROLLED for (int64_t e = kKept; e < eights; ++e) {
-    load(e, next_count, next);
-    widen(next[0], next_count[0]);
+    load(e, next);
+    widen(e, next[0]);
   }
   if (!finite) refuse(call, row);
   for (int width = 16; width > 0; width /= 2) {
@@ -128,15 +133,16 @@ __global__ void __launch_bounds__(kBlock, 3)
     scale[row] = step;
     offset[row] = lo;
   }
-  const auto write = [&](int64_t e, const float (&values)[8], int count) {
+  const auto write = [&](int64_t e, const float (&values)[8]) {
+    const int count = count_of(e);
     if (count == 0) return;
     const uint64_t word = pack8(count, bits, [&](int i) { return sq_code(values[i], lo, inverse, top); });
     store_word(out.data + row * out.stride + (lane + 32 * e) * bits, word, (count * bits + 7) / 8);
   };
-  EMB_UNROLL for (int r = 0; r < kKept; ++r) write(r, kept[r], kept_count[r]);
+  EMB_UNROLL for (int r = 0; r < kKept; ++r) write(r, kept[r]);
   EMB_ROLLED for (int64_t e = kKept; e < eights; ++e) {
-    load(e, next_count, next);
-    write(e, next[0], next_count[0]);
+    load(e, next);
+    write(e, next[0]);
   }
 }
 
@@ -152,7 +158,8 @@ int64_t sq_decode(const Codes& codes, const SqParams& p, float* out, const Call&
 
 int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float* offset, const Call& call) {
   if (x.n == 0) return 0;
-  EMB_LAUNCH((encode_rowsq), blocks_for(32 * x.n, kBlock), kBlock, 0, call.stream, x, bits, out, scale, offset, call);
+  EMB_LAUNCH((encode_rowsq), blocks_for(32 * x.n, kEncodeBlock), kEncodeBlock, 0, call.stream, x, bits, out, scale,
+             offset, call);
   check(cudaGetLastError());
   return 0;
 }
