@@ -159,7 +159,7 @@ __device__ inline uint64_t pack8(const float* values, const Place& at, int bits,
 // A thread keeps what it needs to know of its dimensions and takes `each` rows of a tile of kApart * each,
 // kRowsEach at a time. Those are kApart apart, so that lanes side by side work side by side however short rows are.
 constexpr int kRowsEach = 4, kApart = 32;
-constexpr int kEncodeBlock = 128;  // threads: of encoders, whose registers smaller blocks divide an SM by more closely
+constexpr int kEncodeBlock = 128;   // threads; smaller blocks leave less of the registers unused
 constexpr int64_t kBusy = 1 << 18;  // threads that keep any GPU busy
 // Threads that share a row: `units`.
 inline int64_t rows_each(int64_t n, int64_t units) {
