@@ -9,8 +9,19 @@ struct BitsCoder {
   const float* threshold;
   bool msb;
   static constexpr int bits = 1;
-  __device__ uint32_t operator()(float x, int64_t, int64_t j) const { return x > threshold[j]; }
-  __device__ uint64_t finish(uint64_t word) const { return msb ? reverse_bits_in_bytes(word) : word; }
+  struct Eight {
+    float threshold[8];
+    bool msb;
+    __device__ uint64_t word(const float (&values)[8], int count) const {
+      const uint64_t word = pack8(count, bits, [&](int i) -> uint32_t { return values[i] > threshold[i]; });
+      return msb ? reverse_bits_in_bytes(word) : word;
+    }
+  };
+  __device__ Eight eight(int64_t j, int count) const {
+    Eight e = {{}, msb};
+    load_floats(threshold + j, count, e.threshold);
+    return e;
+  }
 };
 
 struct BitsSource : CodeSource {
@@ -30,6 +41,21 @@ struct BitsSource : CodeSource {
     load_floats<ALL>(p.low + j, count, low);
     load_floats<ALL>(p.high + j, count, high);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = byte >> i & 1 ? high[i] : low[i];
+  }
+  struct Four {
+    Window window;
+    bool msb;
+    float low[4], high[4];
+    __device__ void values(uint32_t word, int64_t, float (&to)[4]) const {
+      const uint32_t lsb = msb ? static_cast<uint32_t>(reverse_bits_in_bytes(word)) : word;
+      EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] = window.code(lsb, i, 1) ? high[i] : low[i];
+    }
+  };
+  __device__ Four four(int64_t j, int count) const {
+    Four f = {window_of(j, count, 1), p.msb, {}, {}};
+    load_floats(p.low + j, count, f.low);
+    load_floats(p.high + j, count, f.high);
+    return f;
   }
 };
 

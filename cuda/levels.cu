@@ -7,13 +7,42 @@ namespace embcodec {
 namespace cuda {
 namespace {
 
+constexpr int kMostLevels = 256;
+
 struct LevelsCoder {
   LevelsParams p;
   int bits;
-  __device__ uint32_t operator()(float x, int64_t, int64_t j) const {
-    return level_code(x * inverse_step(p.step[j]), p.levels, bits);
+  struct Eight {
+    const float* tree;
+    float inverse[8];
+    int bits;
+    // The comparisons of level_code, one step of all eight values at a time: the sign of a difference, which is shifted
+    // into the node.
+    __device__ uint64_t word(const float (&values)[8], int count) const {
+      float x[8];
+      uint32_t node[8];
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = values[i] * inverse[i], node[i] = 1;
+      EMB_ROLLED for (int step = 0; step < bits; ++step) EMB_UNROLL for (int i = 0; i < 8; ++i) node[i] =
+          node[i] << 1 | bits_of_f32(tree[node[i]] - x[i]) >> 31;
+      return pack8(count, bits, [&](int i) { return node[i] - (1u << bits); });
+    }
+  };
+  // The midpoints as a heap: below node k, which the levels of `width` codes are divided by, lie 2 k and 2 k + 1. Those
+  // of a step are side by side, in banks of their own but for the last steps of 7 and 8 bits.
+  __device__ Eight eight(int64_t j, int count) const {
+    EMB_SHARED(float, tree, [kMostLevels]);
+    for (int k = static_cast<int>(threadIdx.x); k < 1 << bits; k += static_cast<int>(blockDim.x)) {
+      if (k == 0) continue;
+      const int depth = 31 - __clz(k), width = 1 << (bits - depth);
+      const int middle = (k - (1 << depth)) * width + width / 2;
+      tree[k] = level_midpoint(p.levels[middle - 1], p.levels[middle]);
+    }
+    __syncthreads();
+    Eight e = {tree, {}, bits};
+    load_floats(p.step + j, count, e.inverse);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) e.inverse[i] = inverse_step(e.inverse[i]);
+    return e;
   }
-  __device__ uint64_t finish(uint64_t word) const { return word; }
 };
 
 struct LevelsSource : CodeSource {
@@ -59,6 +88,25 @@ struct LevelsSource : CodeSource {
     if (!extras.coarse.count) return;
     load_floats<ALL>(at.centroid + j, count, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
+  }
+  // Levels and steps alone, in which `extras` have no part.
+  struct Four {
+    Window window;
+    int bits;
+    const float* levels;
+    float step[4];
+    __device__ void values(uint32_t word, int64_t, float (&to)[4]) const {
+      EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] = levels[window.code(word, i, bits)] * step[i];
+    }
+  };
+  __device__ Four four(int64_t j, int count) const {
+    EMB_SHARED(float, levels, [kMostLevels]);
+    for (int i = static_cast<int>(threadIdx.x); i < 1 << p.bits; i += static_cast<int>(blockDim.x))
+      levels[i] = p.levels[i];
+    __syncthreads();
+    Four f = {window_of(j, count, p.bits), p.bits, levels, {}};
+    load_floats(p.step + j, count, f.step);
+    return f;
   }
 };
 

@@ -1,6 +1,6 @@
 // The one header that knows whether kernels are compiled for a GPU or, for tests, for tests/cuda_on_cpu. Kernels say
-// EMB_LAUNCH, EMB_SHARED and EMB_DYN_SHARED, and include nothing of the host's. What is PTX on a GPU, mma_m16n8k16, is
-// C++ there.
+// EMB_LAUNCH, EMB_SHARED and EMB_DYN_SHARED, and include nothing of the host's. What is PTX on a GPU, mma_m16n8k16
+// and f32_of_half, is C++ there.
 #pragma once
 #if defined(EMB_ON_CPU)
 #include "cuda_on_cpu.h"
@@ -32,6 +32,13 @@ __device__ inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], con
       "{%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// A float16 as float32, in one instruction; which NaN a NaN becomes is open.
+__device__ inline float f32_of_half(uint16_t half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
 }
 #endif
 

@@ -6,14 +6,79 @@ namespace embcodec {
 namespace cuda {
 namespace {
 
+// Codewords of any size, out of the cache.
 struct PqSource {
   Codes codes;
   Pq p;
-  __device__ float value(int64_t row, int64_t j) const {
-    const int64_t s = j / p.dsub, code = code_at(codes.data + row * codes.stride, s, bits_of(p));
-    return p.codebooks[(s * p.ksub + code) * p.dsub + j % p.dsub];
+  struct Four {
+    Window window;
+    uint32_t mask;
+    int64_t dsub;
+    bool whole;             // the four lie in one codeword, aligned
+    const float* first[4];  // of a subspace's first codeword
+    int shift[4];
+    __device__ const float* at(uint32_t word, int i) const { return first[i] + (word >> shift[i] & mask) * dsub; }
+    __device__ void values(uint32_t word, int64_t, float (&to)[4]) const {
+      if (whole)
+        load_floats(at(word, 0), 4, to);
+      else
+        EMB_UNROLL for (int i = 0; i < 4; ++i) if (first[i]) to[i] = *at(word, i);
+    }
+  };
+  __device__ Four four(int64_t j, int count) const {
+    const int bits = bits_of(p);
+    const auto subspace = [&](int i) {  // 32 bits hold the dimensions of any row that has codebooks
+      return static_cast<int64_t>(static_cast<uint32_t>(j + i) / static_cast<uint32_t>(p.dsub));
+    };
+    const int64_t begin = subspace(0);
+    Four f = {window_of(begin, static_cast<int>(subspace(count - 1) - begin) + 1, bits),
+              (1u << bits) - 1u,
+              p.dsub,
+              count == 4 && p.dsub % 4 == 0,
+              {},
+              {}};
+    EMB_UNROLL for (int i = 0; i < 4; ++i) {
+      if (i >= count) continue;
+      const int64_t s = subspace(i);
+      f.first[i] = p.codebooks + s * p.ksub * p.dsub + (j + i - s * p.dsub);
+      f.shift[i] = f.window.shift + static_cast<int>(s - begin) * bits;
+    }
+    return f;
   }
 };
+
+constexpr int kBookFloats = 8192;  // of codewords in shared memory
+constexpr int kPqRows = 1024;      // of a block, for which it loads its codebooks
+constexpr int kPqRowsEach = 4;     // of a thread at a time
+
+// A block takes `each` subspaces, of whose codewords a thread always copies the same float4. Blocks side by side write
+// to the same rows.
+__global__ void decode_pq(Codes codes, Pq p, int64_t each, float* out) {
+  EMB_SHARED(float4, books, [kBookFloats / 4]);
+  const int64_t groups = (p.m + each - 1) / each, first = blockIdx.x % groups * each;
+  const int64_t end = blockIdx.x / groups * kPqRows + kPqRows, stop = end < codes.n ? end : codes.n;
+  const int fours = static_cast<int>(p.dsub / 4),
+            pieces = static_cast<int>(p.m - first < each ? p.m - first : each) * fours;
+  const int size = static_cast<int>(p.ksub) * fours, thread = static_cast<int>(threadIdx.x);
+  const float4* from = reinterpret_cast<const float4*>(p.codebooks + first * p.ksub * p.dsub);
+  for (int i = thread; i < pieces * static_cast<int>(p.ksub); i += kBlock) books[i] = from[i];
+  __syncthreads();
+  const int rows = kBlock / pieces, piece = thread % pieces;
+  if (thread >= rows * pieces) return;
+  const float4* book = books + piece / fours * size + piece % fours;
+  float* to = out + first * p.dsub + 4 * piece;
+  for (int64_t row = end - kPqRows + thread / pieces; row < stop; row += kPqRowsEach * rows) {
+    uint32_t code[kPqRowsEach];
+    EMB_UNROLL for (int r = 0; r < kPqRowsEach; ++r) {
+      const int64_t mine = row + r * rows;
+      code[r] = mine < stop ? code_at(codes.data + mine * codes.stride, first + piece / fours, bits_of(p)) : 0;
+    }
+    EMB_UNROLL for (int r = 0; r < kPqRowsEach; ++r) {
+      const int64_t mine = row + r * rows;
+      if (mine < stop) *reinterpret_cast<float4*>(to + mine * p.m * p.dsub) = book[code[r] * fours];
+    }
+  }
+}
 
 // A thread an entry: a sum over the dimensions of a subspace, in order and fused. norms: the codewords' squared lengths
 // instead.
@@ -56,7 +121,15 @@ int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call) {
 }
 
 int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call) {
-  return launch_decode(PqSource{codes, p}, codes.n, p.m * p.dsub, out, call);
+  int64_t each = kBookFloats / (p.ksub * p.dsub);
+  if (each == 0 || p.dsub % 4 || !aligned<float4>(p.codebooks) || !aligned<float4>(out))
+    return launch_decode(PqSource{codes, p}, codes.n, p.m * p.dsub, out, call);
+  if (codes.n == 0) return 0;
+  if (each > 4 * kBlock / p.dsub) each = 4 * kBlock / p.dsub;
+  const int64_t blocks = (p.m + each - 1) / each * ((codes.n + kPqRows - 1) / kPqRows);
+  EMB_LAUNCH((decode_pq), blocks_for(blocks, 1), kBlock, 0, call.stream, codes, p, each, out);
+  check(cudaGetLastError());
+  return 0;
 }
 
 int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, float* tables, const Call& call) {

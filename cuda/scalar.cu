@@ -11,10 +11,22 @@ __device__ inline float top_of(int bits) { return static_cast<float>((1 << bits)
 struct SqCoder {
   SqParams p;
   int bits;
-  __device__ uint32_t operator()(float x, int64_t, int64_t j) const {
-    return sq_code(x, p.lo[j], inverse_step(p.step[j]), top_of(bits));
+  struct Eight {
+    float lo[8], inverse[8], top;
+    int bits;
+    __device__ uint64_t word(const float (&values)[8], int count) const {
+      return pack8(count, bits, [&](int i) { return sq_code(values[i], lo[i], inverse[i], top); });
+    }
+  };
+  __device__ Eight eight(int64_t j, int count) const {
+    Eight e;
+    load_floats(p.lo + j, count, e.lo);
+    load_floats(p.step + j, count, e.inverse);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) e.inverse[i] = inverse_step(e.inverse[i]);
+    e.top = top_of(bits);
+    e.bits = bits;
+    return e;
   }
-  __device__ uint64_t finish(uint64_t word) const { return word; }
 };
 
 struct SqSource : CodeSource {
@@ -35,6 +47,20 @@ struct SqSource : CodeSource {
     load_floats<ALL>(p.step + j, count, step);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], lo[i], step[i]);
   }
+  struct Four {
+    Window window;
+    int bits;
+    float lo[4], step[4];
+    __device__ void values(uint32_t word, int64_t, float (&to)[4]) const {
+      EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] = sq_value(window.code(word, i, bits), lo[i], step[i]);
+    }
+  };
+  __device__ Four four(int64_t j, int count) const {
+    Four f = {window_of(j, count, p.bits), p.bits, {}, {}};
+    load_floats(p.lo + j, count, f.lo);
+    load_floats(p.step + j, count, f.step);
+    return f;
+  }
 };
 
 struct RowSqSource : CodeSource {
@@ -54,6 +80,15 @@ struct RowSqSource : CodeSource {
     codes_of(raw, bits, codes);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], at.offset, at.scale);
   }
+  struct Four {
+    Window window;
+    RowSqParams p;
+    __device__ void values(uint32_t word, int64_t row, float (&to)[4]) const {
+      const float lo = p.offset[row], step = p.scale[row];
+      EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] = sq_value(window.code(word, i, p.bits), lo, step);
+    }
+  };
+  __device__ Four four(int64_t j, int count) const { return {window_of(j, count, p.bits), p}; }
 };
 
 // Rows of floats that lie side by side.
@@ -112,21 +147,49 @@ struct ElementSource {
   }
 };
 
-// A warp a row: its range, then its codes, for which the row comes from the cache.
-__global__ void encode_rowsq(Rows x, int bits, CodesOut out, float* scale, float* offset, Call call) {
+constexpr int kKept = 4;  // eights of a lane that stay in registers
+
+// A warp a row: its range, then its codes, for which what registers have no room for comes from the cache.
+__global__ void __launch_bounds__(kBlock, 3)
+    encode_rowsq(Rows x, int bits, CodesOut out, float* scale, float* offset, Call call) {
   const int64_t row = thread_number() / 32;
   if (row >= x.n) return;
   const int lane = static_cast<int>(threadIdx.x % 32);
-  float lo = __builtin_inff(), hi = -lo, values[8];
+  const char* data = x.data + row * x.row_stride + 8 * lane * x.col_stride;
+  const int64_t left = x.d - 8 * lane;
+  // This lane's eight number e, 32 eights apart, and how much of it there is.
+  const auto count_of = [&](int64_t e) {
+    const int64_t count = left - 256 * e;
+    return static_cast<int>(count < 0 ? 0 : count < 8 ? count : 8);
+  };
+  const auto load = [&](int64_t e, auto& values) {
+    constexpr int R = sizeof(values) / sizeof(values[0]);
+    const char* from[R];
+    int count[R];
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      from[r] = data + 256 * (e + r) * x.col_stride;
+      count[r] = count_of(e + r);
+    }
+    load_eights(x, from, count, values);
+  };
+  float lo = __builtin_inff(), hi = -lo;
   bool finite = true;
-  for (int64_t j = 8 * lane; j < x.d; j += 256) {
-    const int count = static_cast<int>(x.d - j < 8 ? x.d - j : 8);
-    finite &= load8(x, row, j, count, values);
+  const auto widen = [&](int64_t e, const float (&values)[8]) {
+    const int count = count_of(e);
+    finite &= all_finite(values);
     EMB_UNROLL for (int i = 0; i < 8; ++i) {
       if (i >= count) continue;
       lo = values[i] < lo ? values[i] : lo;
       hi = values[i] > hi ? values[i] : hi;
     }
+  };
+  float kept[kKept][8], next[1][8];
+  load(0, kept);
+  EMB_UNROLL for (int r = 0; r < kKept; ++r) widen(r, kept[r]);
+  const int64_t eights = (x.d + 255) / 256;
+  EMB_ROLLED for (int64_t e = kKept; e < eights; ++e) {
+    load(e, next);
+    widen(e, next[0]);
   }
   if (!finite) refuse(call, row);
   for (int width = 16; width > 0; width /= 2) {
@@ -136,17 +199,21 @@ __global__ void encode_rowsq(Rows x, int bits, CodesOut out, float* scale, float
   }
   lo += 0.0f;  // never -0.0, whichever zero came first; nor is the range then
   hi += 0.0f;
-  const float step = range_step(lo, hi, top_of(bits)), inverse = inverse_step(step);
+  const float top = top_of(bits), step = range_step(lo, hi, top), inverse = inverse_step(step);
   if (lane == 0) {
     scale[row] = step;
     offset[row] = lo;
   }
-  for (int64_t j = 8 * lane; j < x.d; j += 256) {
-    const Place at = {row, j, static_cast<int>(x.d - j < 8 ? x.d - j : 8)};
-    load8(x, row, j, at.count, values);
-    const uint64_t word = pack8(
-        values, at, bits, [&](float value, int64_t, int64_t) { return sq_code(value, lo, inverse, top_of(bits)); });
-    store_word(out.data + row * out.stride + j / 8 * bits, word, (at.count * bits + 7) / 8);
+  const auto write = [&](int64_t e, const float (&values)[8]) {
+    const int count = count_of(e);
+    if (count == 0) return;
+    const uint64_t word = pack8(count, bits, [&](int i) { return sq_code(values[i], lo, inverse, top); });
+    store_word(out.data + row * out.stride + (lane + 32 * e) * bits, word, (count * bits + 7) / 8);
+  };
+  EMB_UNROLL for (int r = 0; r < kKept; ++r) write(r, kept[r]);
+  EMB_ROLLED for (int64_t e = kKept; e < eights; ++e) {
+    load(e, next);
+    write(e, next[0]);
   }
 }
 
@@ -162,7 +229,8 @@ int64_t sq_decode(const Codes& codes, const SqParams& p, float* out, const Call&
 
 int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float* offset, const Call& call) {
   if (x.n == 0) return 0;
-  EMB_LAUNCH((encode_rowsq), blocks_for(32 * x.n, kBlock), kBlock, 0, call.stream, x, bits, out, scale, offset, call);
+  EMB_LAUNCH((encode_rowsq), blocks_for(32 * x.n, kEncodeBlock), kEncodeBlock, 0, call.stream, x, bits, out, scale,
+             offset, call);
   check(cudaGetLastError());
   return 0;
 }

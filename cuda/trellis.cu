@@ -127,6 +127,61 @@ struct TrellisSource {
   }
 };
 
+// Rows decoded as a whole, without centroids.
+struct TrellisRows {
+  Codes codes;
+  TrellisParams p;
+  struct Four {
+    Window window;
+    int step_bits;  // from a window, or a pair's, to the next
+    bool pair, coded;
+    const float* levels;  // of the 256 windows of a book, the second of a pair behind the first
+    float step[4];
+    const float* factors;
+    const uint8_t* chosen;  // the first row's factor
+    int64_t stride;
+    __device__ void values(uint32_t word, int64_t row, float (&to)[4]) const {
+      if (!coded) return;
+      EMB_UNROLL for (int i = 0; i < 4; ++i) {
+        const int number = pair ? i / 2 : i;
+        const uint32_t at = word >> (window.shift + number * step_bits) & (kTrellisStates - 1);
+        to[i] = levels[pair && i % 2 ? kTrellisStates + at : at] * step[i];
+      }
+      if (!factors) return;
+      const float factor = factors[chosen[row * stride]];
+      EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] *= factor;
+    }
+  };
+  // Segments begin with a unit, so that four components are of one; their windows lie within 32 bits.
+  __device__ Four four(int64_t j, int count) const {
+    EMB_SHARED(float, levels, [kTrellisBooks * kTrellisStates]);
+    Four f = {};
+    for (int i = 0; i < p.segments; ++i) {
+      const TrellisSegment& s = p.segment[i];
+      const bool pair = s.rate == 1;
+      const int shift = trellis_shift(s.rate), first = trellis_book(s.rate) * kTrellisStates;
+      const int end = first + (pair ? 2 : 1) * kTrellisStates;
+      for (int k = first + static_cast<int>(threadIdx.x); k < end; k += static_cast<int>(blockDim.x))
+        levels[k] = static_cast<float>(trellis_level(p.codebooks + k / kTrellisStates * kTrellisLevels,
+                                                     static_cast<uint32_t>(k % kTrellisStates)));
+      if (j < s.begin || j >= s.begin + s.count) continue;
+      const int64_t bit = 8 * s.byte + ((j - s.begin) >> (pair ? 1 : 0)) * shift, left = p.bytes - bit / 8;
+      const int bits = (pair ? 1 : 3) * shift + 8 + static_cast<int>(bit % 8), bytes = (bits + 7) / 8;
+      f.window = {bit / 8, static_cast<int>(left < bytes ? left : bytes), static_cast<int>(bit % 8)};
+      f.step_bits = shift;
+      f.pair = pair;
+      f.coded = true;
+      f.levels = levels + first;
+    }
+    __syncthreads();
+    load_floats(p.step + j, count, f.step);
+    f.factors = p.factors;
+    f.chosen = codes.data + p.bytes;
+    f.stride = codes.stride;
+    return f;
+  }
+};
+
 // Steps of the trellis from the last to the first, as the encoder takes them.
 struct Step {
   int64_t j;  // its first component
@@ -276,8 +331,7 @@ int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, cons
 
 int64_t trellis_decode(const Codes& codes, const TrellisParams& p, float* out, const Call& call) {
   if (codes.n == 0) return 0;
-  if (!call.scratch) return places_bytes(p);
-  return launch_decode(source_of(codes, p, {}, call), codes.n, p.d, out, call);
+  return launch_decode(TrellisRows{codes, p}, codes.n, p.d, out, call);
 }
 
 int64_t trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coarse, const Search& search,

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstring>
 
+#include "../../cpp/row/halves.h"
 #include "machine.h"
 
 #define __global__
@@ -102,6 +103,8 @@ inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t
       for (unsigned j = 0; j < 4; ++j) sum[i] += element(rows[j / 2], i / 2 * 2 + j % 2) * element(columns[i % 2], j);
   }
 }
+
+inline float f32_of_half(uint16_t half) { return embcodec::f32_from_f16(half); }
 
 // -- the runtime: one device, whose memory is the host's, and whose streams are always done
 
