@@ -38,8 +38,8 @@ struct BitsSource : CodeSource {
   __device__ void decode(Raw raw, const Row&, const float*, int64_t j, int count, float* x) const {
     const uint32_t byte = static_cast<uint32_t>(p.msb ? reverse_bits_in_bytes(raw) : raw);
     float low[8], high[8];
-    load_floats<ALL>(p.low + j, count, low);
-    load_floats<ALL>(p.high + j, count, high);
+    load_eight<ALL>(p.low + j, count, low);
+    load_eight<ALL>(p.high + j, count, high);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = byte >> i & 1 ? high[i] : low[i];
   }
   struct Four {

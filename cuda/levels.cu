@@ -78,15 +78,15 @@ struct LevelsSource : CodeSource {
     uint32_t codes[8];
     float v[8];
     codes_of(raw, bits, codes);
-    load_floats<ALL>(p.step + j, count, v);
+    load_eight<ALL>(p.step + j, count, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = table[codes[i]] * v[i];
     if (extras.shift.data) {
-      load_floats<ALL>(extras.direction + j, count, v);
+      load_eight<ALL>(extras.direction + j, count, v);
       EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += at.shift * v[i];
     }
     if (extras.factor.data) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
     if (!extras.coarse.count) return;
-    load_floats<ALL>(at.centroid + j, count, v);
+    load_eight<ALL>(at.centroid + j, count, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
   }
   // Levels and steps alone, in which `extras` have no part.

@@ -61,7 +61,7 @@ __device__ inline QueryBound bound_of(const Group& group, int64_t query, float u
 }
 
 template <class Eights>
-__global__ void __launch_bounds__(kBlock, kNominatingBlocks)
+__global__ void __launch_bounds__(kBlock, Eights::kBlocks)
     nominate_rows(Eights source, const uint4* rounded_queries, Group group) {
   EMB_SHARED(float, table, [Eights::kTable + 1]);
   EMB_SHARED(uint4, rows, [2][kBlockTile * kEights]);  // one to fill while the other is read

@@ -8,8 +8,9 @@ namespace {
 
 // Codewords of any size, out of the cache.
 struct PqSource {
-  Codes codes;
+  Codes from;
   Pq p;
+  __device__ Codes codes() const { return from; }
   struct Four {
     Window window;
     uint32_t mask;

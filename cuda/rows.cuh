@@ -234,18 +234,20 @@ __device__ inline uint32_t load_window(const uint8_t* p, int bytes) {
 }
 
 // Four dimensions a thread: a warp writes 512 bytes side by side. source.four(j, count), which all threads of a block
-// call: what the source has for these dimensions. Of that, `window`, and values(word, row, values) of what lies there.
+// call: what the source has for these dimensions. Of that, `window`, and values(word, row, values) of what lies there
+// in its codes().
 template <class Source>
 __global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t each, float* out) {
   const Place at = place_of<4>(thread_number(), d);
   const auto four = source.four(at.j, at.count);
+  const Codes codes = source.codes();
   int64_t first = first_row(at, each);
   EMB_ROLLED for (int64_t i = 0; i < each && first < n; i += kRowsEach, first += kRowsEach * kApart) {
     uint32_t words[kRowsEach];
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
       const int64_t row = first + r * kApart;
-      const uint8_t* codes = source.codes.data + row * source.codes.stride + four.window.first;
-      words[r] = row < n ? load_window(codes, four.window.bytes) : 0;
+      const uint8_t* code = codes.data + row * codes.stride + four.window.first;
+      words[r] = row < n ? load_window(code, four.window.bytes) : 0;
     }
     EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
       const int64_t row = first + r * kApart;

@@ -43,8 +43,8 @@ struct SqSource : CodeSource {
     uint32_t codes[8];
     float lo[8], step[8];
     codes_of(raw, bits, codes);
-    load_floats<ALL>(p.lo + j, count, lo);
-    load_floats<ALL>(p.step + j, count, step);
+    load_eight<ALL>(p.lo + j, count, lo);
+    load_eight<ALL>(p.step + j, count, step);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], lo[i], step[i]);
   }
   struct Four {
@@ -138,7 +138,7 @@ struct ElementSource {
   template <class Read>
   __device__ Raw raw(const Read&, int64_t row, int64_t j, int count) const {
     Raw raw;
-    load8(x, row, j, count, raw.x);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) raw.x[i] = i < count ? element(x, row, j + i) : 0.0f;
     return raw;
   }
   template <bool ALL>

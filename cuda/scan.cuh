@@ -118,7 +118,7 @@ __device__ inline void stage(const Source& source, const Bytes& all, int64_t fir
 
 // Up to eight floats that lie side by side, the same for all lanes.
 template <bool ALL>
-__device__ inline void load_floats(const float* p, int count, float* v) {
+__device__ inline void load_eight(const float* p, int count, float* v) {
   if (ALL) {
     const float4 a = reinterpret_cast<const float4*>(p)[0], b = reinterpret_cast<const float4*>(p)[1];
     const float eight[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
@@ -166,7 +166,7 @@ struct RowSums {
       EMB_UNROLL for (int q = 0; q < Q; ++q) {
         if (query + q >= group.count) continue;
         float y[8];
-        load_floats<ALL>(group.queries + (query + q) * group.d + j + half, count, y);
+        load_eight<ALL>(group.queries + (query + q) * group.d + j + half, count, y);
         EMB_UNROLL for (int i = 0; i < 8; ++i) if (i < count) sum[q][half + i] += term<METRIC>(y[i], x[i]);
       }
     }

@@ -74,7 +74,7 @@ struct WarpRows {
     const float* origin = a.codebooks + s * kTensorCodewords * a.d;
     EMB_UNROLL for (int r = 0; r < kWarpRows / 8; ++r) {
       square[r] = 0.0f;
-      float poison = 0.0f;  // as in load8
+      float poison = 0.0f;  // as in all_finite
       EMB_UNROLL for (int e = 0; e < EIGHTS; ++e) {
         float v[2];
         EMB_UNROLL for (int j = 0; j < 2; ++j) {

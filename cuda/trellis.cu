@@ -117,20 +117,21 @@ struct TrellisSource {
         EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = 0.0f;
     }
     if (number != kNoBook) {
-      load_floats<ALL>(p.step + j, count, v);
+      load_eight<ALL>(p.step + j, count, v);
       EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= v[i];
       if (p.factors) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
     }
     if (!coarse.count) return;
-    load_floats<ALL>(at.centroid + j, count, v);
+    load_eight<ALL>(at.centroid + j, count, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
   }
 };
 
 // Rows decoded as a whole, without centroids.
 struct TrellisRows {
-  Codes codes;
+  Codes from;
   TrellisParams p;
+  __device__ Codes codes() const { return from; }
   struct Four {
     Window window;
     int step_bits;  // from a window, or a pair's, to the next
@@ -176,8 +177,8 @@ struct TrellisRows {
     __syncthreads();
     load_floats(p.step + j, count, f.step);
     f.factors = p.factors;
-    f.chosen = codes.data + p.bytes;
-    f.stride = codes.stride;
+    f.chosen = from.data + p.bytes;
+    f.stride = from.stride;
     return f;
   }
 };

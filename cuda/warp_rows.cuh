@@ -44,7 +44,7 @@ __device__ inline void load_row(const Rows& x, bool vectors, int64_t row, float 
   if (vectors) {
     load_vectors<V>(reinterpret_cast<const float*>(x.data + row * x.row_stride), d, fill, v);
   } else {
-    EMB_ROLLED for (int j = 8 * lane; j < d; j += 256) load8(x, row, j, d - j < 8 ? d - j : 8, by_way + j);
+    EMB_ROLLED for (int j = lane; j < d; j += 32) by_way[j] = element(x, row, j);
     __syncwarp(kAllLanes);
     load_vectors<V>(by_way, d, fill, v);
     EMB_UNROLL for (int i = 0; i < COUNT; ++i) v[i] = (i / V * 32 + lane) * V + i % V < d ? v[i] : fill;
