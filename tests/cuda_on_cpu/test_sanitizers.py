@@ -94,6 +94,14 @@ FAULTS = {
         *("thread", "data race", "trellis", "trellis.cu"),
         *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
     ),
+    "midpoints that are not complete": (
+        *("thread", "data race", "levels", "levels.cu"),
+        *("p.levels[middle]);\n    }\n    __syncthreads();", "p.levels[middle]);\n    }"),
+    ),
+    "codebooks that are not complete": (
+        *("thread", "data race", "pq", "pq.cu"),
+        *("books[i] = from[i];\n  __syncthreads();", "books[i] = from[i];"),
+    ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
         *("fragments);\n  __syncthreads();", "fragments);"),
