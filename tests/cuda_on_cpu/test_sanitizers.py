@@ -113,6 +113,14 @@ FAULTS = {
         *("thread", "data race", "sparse", "sparse.cu"),
         *("__syncwarp(kAllLanes);\n    choose", "choose"),
     ),
+    "midpoints that are not complete": (
+        *("thread", "data race", "levels", "levels.cu"),
+        *("p.levels[middle]);\n    }\n    __syncthreads();", "p.levels[middle]);\n    }"),
+    ),
+    "codebooks that are not complete": (
+        *("thread", "data race", "pq", "pq.cu"),
+        *("books[i] = from[i];\n  __syncthreads();", "books[i] = from[i];"),
+    ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
         *("fragments);\n  __syncthreads();", "fragments);"),
