@@ -55,6 +55,66 @@ __device__ inline Best shuffled(const Best& b, unsigned mask, int width) {
           __shfl_xor_sync(mask, b.id, width)};
 }
 
+// Four neighbouring dimensions of a row, or as many as are there.
+struct Four {
+  int64_t row, j, count;
+};
+
+// The bytes of a value where every four of every row, from multiples of d on, is one load; else 0.
+inline int bytes_of_fours(const Rows& x, int64_t d) {
+  const int64_t bytes = x.dtype == Dtype::f32 ? 4 : x.dtype == Dtype::f64 ? 0 : 2;
+  if (bytes == 0 || d % 4 || x.col_stride != bytes || x.row_stride % (4 * bytes)) return 0;
+  return reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(4 * bytes) ? 0 : static_cast<int>(bytes);
+}
+
+// Fours of rows, zeros where nothing is there. Loads follow each other without a branch between them.
+template <int COUNT, class FourOf>
+__device__ inline void load_fours(const Rows& x, int bytes, float (&values)[COUNT][4], const FourOf& four_of) {
+  if (bytes == 4) {
+    EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
+      const Four at = four_of(i);
+      float4 v = {};
+      if (at.count > 0) v = *reinterpret_cast<const float4*>(x.data + at.row * x.row_stride + 4 * at.j);
+      values[i][0] = v.x, values[i][1] = v.y, values[i][2] = v.z, values[i][3] = v.w;
+    }
+  } else if (bytes == 2) {
+    uint2 halves[COUNT];
+    EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
+      const Four at = four_of(i);
+      halves[i] = {};
+      if (at.count > 0) halves[i] = *reinterpret_cast<const uint2*>(x.data + at.row * x.row_stride + 2 * at.j);
+    }
+    EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
+      const uint16_t half = static_cast<uint16_t>((i % 4 < 2 ? halves[i / 4].x : halves[i / 4].y) >> (i % 2 * 16));
+      values[i / 4][i % 4] = x.dtype == Dtype::bf16 ? f32_from_bf16(half) : f32_from_f16(half);
+    }
+  } else {
+    EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
+      const Four at = four_of(i / 4);
+      values[i / 4][i % 4] = i % 4 < at.count ? element(x, at.row, at.j + i % 4) : 0.0f;
+    }
+  }
+}
+
+__device__ inline void refuse_unless_finite(const Assignment& a, int64_t s, int64_t row, const Call& call) {
+  float poison = 0.0f;  // as in load8
+  EMB_ROLLED for (int64_t i = 0; i < a.d; ++i) {
+    const float v = element(a.x, row, s * a.d + i);
+    poison += v - v;
+  }
+  if (!(poison == 0.0f)) refuse(call, row);
+}
+
+// A step of exchanging rows with columns, blocks of BITS, between lanes `flip` apart: the lower lane takes the other's
+// even blocks as its odd ones, and gives its odd ones for them.
+template <int BITS>
+__device__ inline uint32_t exchange_blocks(uint32_t word, int flip) {
+  constexpr uint32_t kEven = BITS == 16 ? 0xffffu : BITS == 8 ? 0xff00ffu : 0xf0f0f0fu;
+  const bool upper = static_cast<int>(threadIdx.x) & flip;
+  const uint32_t other = __shfl_xor_sync(kAllLanes, word, flip), keep = upper ? ~kEven : kEven;
+  return (word & keep) | (__funnelshift_l(other, other, upper ? 32 - BITS : BITS) & ~keep);
+}
+
 // By the threads that share a row, of which number t has the codewords t, t + THREADS, ...
 template <int THREADS>
 __device__ inline int32_t nearest_by_double(const Assignment& a, int64_t s, int64_t row, unsigned mask) {

@@ -1,5 +1,6 @@
 // Product quantization: encode, decode, lookup tables, and the scan through them.
 #include "adc.cuh"
+#include "few.cuh"
 
 namespace embcodec {
 namespace cuda {
@@ -114,7 +115,7 @@ void launch_adc(const Codes& codes, const Pq& p, const Bases& bases, const float
 
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call) {
   const Assignment a = {x, p.codebooks, p.m, p.ksub, p.dsub, nullptr, out};
-  return p.ksub == 256 ? launch_nearest(a, call) : launch_assign<2>(a, call);
+  return p.ksub == 256 ? launch_nearest(a, call) : launch_nibbles(a, call);
 }
 
 int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call) {
