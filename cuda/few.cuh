@@ -19,7 +19,7 @@ template <int EIGHTS>
 constexpr int kFewBlockRows = kBlock / kFewSubspaces * kFewRows<EIGHTS>;
 
 template <int EIGHTS>
-__global__ void __launch_bounds__(kBlock) assign_to_few(Assignment a, int fours, Call call) {
+__global__ void __launch_bounds__(kBlock, 2) assign_to_few(Assignment a, int fours, Call call) {
   constexpr int kFours = 2 * EIGHTS, kRows = kFewRows<EIGHTS>;
   // One more in the end of each subspace, so that neighbours have no bank in common.
   EMB_SHARED(float4, codewords, [kFewSubspaces][kFewCodewords * kFours + 1]);
@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(kBlock) assign_to_few(Assignment a, int fours,
     const int64_t first_row = block_row + thread / 32 * 4 * kRows + thread % 32 / kFewSubspaces;
     float x[kRows * kFours][4];
     load_fours(a.x, fours, x, [&](int i) {
-      const int64_t row = first_row + 4 * (i / kFours), j = 4 * (i % kFours);
-      return Four{row < a.x.n ? row : a.x.n - 1, s * a.d + j, a.d - j};
+      const int j = 4 * (i % kFours);
+      return Four{start_of(a, s, first_row + 4 * (i / kFours)), j, static_cast<int>(a.d) - j};
     });
     float square[kRows] = {};
     EMB_UNROLL for (int i = 0; i < kRows * kFours * 4; ++i) {
@@ -81,11 +81,14 @@ __global__ void __launch_bounds__(kBlock) assign_to_few(Assignment a, int fours,
     uint32_t ids = 0, left = 0;  // a byte, and a bit, for each row
     EMB_UNROLL for (int r = 0; r < kRows; ++r) {
       ids |= static_cast<uint32_t>(best[r].id) << (8 * r);
-      const bool certain = square[r] < 1e36f && best[r].distance + (units * square[r] + 1e-36f) < best[r].second;
-      left |= (certain || first_row + 4 * r >= a.x.n || first_subspace + q >= a.m ? 0u : 1u) << r;
+      const float limit = best[r].distance + (units * square[r] + 1e-36f);
+      const float reach = square[r] < 1e36f ? best[r].second : -__builtin_inff();  // NaN is beyond all range too
+      left |= (limit < reach ? 0u : 1u) << r;
     }
+    if (first_subspace + q >= a.m) left = 0;
     EMB_ROLLED for (; left; left &= left - 1) {
       const int r = __ffs(static_cast<int>(left)) - 1;
+      if (first_row + 4 * r >= a.x.n) continue;
       refuse_unless_finite(a, s, first_row + 4 * r, call);
       const uint32_t id = static_cast<uint32_t>(nearest_by_double<1>(a, s, first_row + 4 * r, 0u));
       ids = (ids & ~(0xffu << (8 * r))) | id << (8 * r);

@@ -26,14 +26,12 @@ struct Best {
   float distance, second;
   int32_t id;
 
+  // Selects: of branches every lane takes both sides. NaN changes nothing.
   __device__ void offer(float other, int32_t other_id) {
-    if (other < distance) {
-      second = distance;
-      distance = other;
-      id = other_id;
-    } else if (other < second) {
-      second = other;
-    }
+    const bool better = other < distance;
+    second = __builtin_fminf(second, better ? distance : other);
+    distance = better ? other : distance;
+    id = better ? other_id : id;
   }
   __device__ void merge(const Best& other) {
     const bool better = other.distance < distance || (other.distance == distance && other.id < id);
@@ -55,10 +53,17 @@ __device__ inline Best shuffled(const Best& b, unsigned mask, int width) {
           __shfl_xor_sync(mask, b.id, width)};
 }
 
-// Four neighbouring dimensions of a row, or as many as are there.
+// Dimensions j .. j + 3 of a row from `start` on, of which `count` are there: less than four, none or fewer.
 struct Four {
-  int64_t row, j, count;
+  const char* start;
+  int j, count;
 };
+
+// Where subspace s of a row starts, or of the last row for those behind it.
+__device__ inline const char* start_of(const Assignment& a, int64_t s, int64_t row) {
+  const Rows& x = a.x;
+  return x.data + (row < x.n ? row : x.n - 1) * x.row_stride + s * a.d * x.col_stride;
+}
 
 // The bytes of a value where every four of every row, from multiples of d on, is one load; else 0.
 inline int bytes_of_fours(const Rows& x, int64_t d) {
@@ -74,7 +79,7 @@ __device__ inline void load_fours(const Rows& x, int bytes, float (&values)[COUN
     EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
       const Four at = four_of(i);
       float4 v = {};
-      if (at.count > 0) v = *reinterpret_cast<const float4*>(x.data + at.row * x.row_stride + 4 * at.j);
+      if (at.count > 0) v = *reinterpret_cast<const float4*>(at.start + 4 * at.j);
       values[i][0] = v.x, values[i][1] = v.y, values[i][2] = v.z, values[i][3] = v.w;
     }
   } else if (bytes == 2) {
@@ -82,7 +87,7 @@ __device__ inline void load_fours(const Rows& x, int bytes, float (&values)[COUN
     EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
       const Four at = four_of(i);
       halves[i] = {};
-      if (at.count > 0) halves[i] = *reinterpret_cast<const uint2*>(x.data + at.row * x.row_stride + 2 * at.j);
+      if (at.count > 0) halves[i] = *reinterpret_cast<const uint2*>(at.start + 2 * at.j);
     }
     EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
       const uint16_t half = static_cast<uint16_t>((i % 4 < 2 ? halves[i / 4].x : halves[i / 4].y) >> (i % 2 * 16));
@@ -91,7 +96,9 @@ __device__ inline void load_fours(const Rows& x, int bytes, float (&values)[COUN
   } else {
     EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
       const Four at = four_of(i / 4);
-      values[i / 4][i % 4] = i % 4 < at.count ? element(x, at.row, at.j + i % 4) : 0.0f;
+      Rows row = x;
+      row.data = at.start;
+      values[i / 4][i % 4] = i % 4 < at.count ? element(row, 0, at.j + i % 4) : 0.0f;
     }
   }
 }

@@ -17,6 +17,7 @@ namespace {
 constexpr int kTensorCodewords = 256, kTiles = kTensorCodewords / 16;  // 16 codewords are a tile
 constexpr int kLeastDimensions = 4, kMostDimensions = 16;              // below 4 few rows are certain
 constexpr int kGroup = 8, kGroupTiles = 4, kClasses = kTiles / kGroupTiles;
+constexpr int kGroups = kTensorCodewords / kGroup;
 constexpr int kTensorWarps = 4;
 constexpr int kColumns = 8;  // of a lane's rows: of each 8 of the 32 rows of a warp two
 constexpr int kRounds = 32;  // for which a block keeps the codewords that it has converted
@@ -37,11 +38,12 @@ __device__ inline float sum_of_four(float v) {
   return v + __shfl_xor_sync(kAllLanes, v, 2);
 }
 
-// Codewords from the origin and scaled; all not a number where float16 has no room for them, and so for no row.
+// Codewords from the origin and scaled; all not a number where float16 has no room for them, and so for no row. Each
+// group stands there twice, so that a lane can begin with any of its members.
 template <int EIGHTS>
 struct Centered {
-  float4 codewords[kTensorCodewords * 2 * EIGHTS];
-  float half_squares[kTensorCodewords];
+  float4 codewords[kGroups][2 * kGroup][2 * EIGHTS];
+  float half_squares[kGroups][3 * kGroup];  // 8 more than twice, so that neighbours have no bank in common
   float4 origin[2 * EIGHTS];
   float largest[kTensorWarps];
   float scale;
@@ -70,24 +72,38 @@ struct Centered {
     const float factor = fits ? f32_from_bits((253u - (bits_of_f32(most) >> 23)) << 23) : __builtin_nanf("");
     EMB_ROLLED for (int c = thread; c < kTensorCodewords; c += 32 * kTensorWarps) {
       float square = 0.0f;
+      float4 *at = codewords[c / kGroup][c % kGroup], *again = codewords[c / kGroup][c % kGroup + kGroup];
       EMB_ROLLED for (int i = 0; i < 8 * EIGHTS; ++i) {
         const float o = i < a.d ? origin_of(i) * factor : 0.0f;
         const float v = i < a.d ? __builtin_fmaf(codebook[c * a.d + i], factor, -o) : 0.0f;
-        reinterpret_cast<float*>(codewords)[c * 8 * EIGHTS + i] = v;
+        reinterpret_cast<float*>(at)[i] = reinterpret_cast<float*>(again)[i] = v;
         if (c == 0) reinterpret_cast<float*>(origin)[i] = o;
         square = __builtin_fmaf(v, v, square);
       }
-      half_squares[c] = 0.5f * square;
+      half_squares[c / kGroup][c % kGroup] = half_squares[c / kGroup][c % kGroup + kGroup] = 0.5f * square;
     }
     if (thread == 0) scale = factor;
   }
 };
 
+constexpr uint32_t kOnes = 0x3c003c00u;  // two of float16
+
 // Rows of a warp, where the lanes that multiply them find them. Lane 8 i + 4 k + j owns row 8 i + 2 j + k here.
 template <int EIGHTS>
 struct Staged {
-  uint2 x[32 * 2 * EIGHTS];  // float16
-  float half_squares[32];
+  uint4 columns[32][2];  // of row and t, each in two words: 2 t, 2 t + 1 of the eights, or ones for |c|^2 / 2
+  float base[2 * 32];    // |x|^2 / 2 and more of two rows, and the same again: what a lane begins to sum with
+
+  __device__ void store(int row, int four, const float (&x)[4]) {
+    const uint32_t low = two_f16(x[0], x[1]), high = two_f16(x[2], x[3]);
+    if (EIGHTS == 1) {
+      columns[row][four] = {low, four == 0 ? kOnes : 0, high, 0};
+    } else {
+      uint32_t* word = reinterpret_cast<uint32_t*>(&columns[row][four % 2]) + four / 2;
+      word[0] = low;
+      word[2] = high;
+    }
+  }
 };
 
 // What a lane has of the codewords. With group = lane / 4 row group + 8 h of tile 4 k + j is codeword
@@ -95,34 +111,34 @@ struct Staged {
 template <int EIGHTS>
 struct Tiles {
   uint32_t words[kTiles][4];
-  uint32_t squares[EIGHTS == 2 ? kTiles : 1][2];  // one eight of dimensions leaves room for them in words
-  uint32_t ones;
+  // One eight of dimensions leaves room for |c|^2 / 2 in words; with two, lane t has it of tiles 4 k + t.
+  uint32_t squares[EIGHTS == 2 ? kClasses : 1][2];
+  int t;
 
   __device__ void load(const Centered<EIGHTS>& centered) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, t = lane % 4;
-    const float* codewords = reinterpret_cast<const float*>(centered.codewords);
+    const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4;
+    t = lane % 4;
     EMB_UNROLL for (int i = 0; i < 2 * kTiles; ++i) {
-      const int tile = i / 2, h = i % 2, c = 32 * group + 2 * tile + h;
+      const int tile = i / 2, h = i % 2, of = kClasses * group + tile / kGroupTiles, c = i % kGroup;
       EMB_UNROLL for (int e = 0; e < EIGHTS; ++e) {
-        const float* two = codewords + (c * EIGHTS + e) * 8 + 2 * t;
+        const float* two = reinterpret_cast<const float*>(centered.codewords[of][c]) + 8 * e + 2 * t;
         words[tile][2 * e + h] = two_f16(two[0], two[1]);
       }
-      const float square = centered.half_squares[c];
+      const float square = centered.half_squares[of][c];
       const float high = f32_from_f16(static_cast<uint16_t>(two_f16(square, 0.0f)));
-      const uint32_t parts = t == 0 ? two_f16(high, square - high) : 0;
-      if (EIGHTS == 2)
-        squares[tile][h] = parts;
-      else
-        words[tile][2 + h] = parts;
+      const uint32_t parts = two_f16(high, square - high);
+      if (EIGHTS == 1)
+        words[tile][2 + h] = t == 0 ? parts : 0;
+      else if (t == tile % kGroupTiles)
+        squares[EIGHTS == 2 ? tile / kGroupTiles : 0][h] = parts;
     }
-    ones = t == 0 ? 0x3c003c00u : 0;
   }
 
-  // The product of a tile with eight rows, added to `score`.
-  __device__ void multiply(int tile, const uint32_t (&x)[EIGHTS], float (&score)[4]) const {
-    const uint32_t columns[2] = {x[0], EIGHTS == 2 ? x[EIGHTS - 1] : ones};
-    mma_m16n8k16_f16(score, words[tile], columns);
-    if (EIGHTS == 2) mma_m16n8k8_f16(score, squares[tile % (EIGHTS == 2 ? kTiles : 1)], ones);
+  // The product of a tile with eight rows, and `from`.
+  __device__ void multiply(int tile, const uint32_t (&columns)[2], const float (&from)[4], float (&score)[4]) const {
+    mma_m16n8k16_f16(score, from, words[tile], columns);
+    if (EIGHTS == 2)
+      mma_m16n8k8_f16(score, score, squares[EIGHTS == 2 ? tile / kGroupTiles : 0], t == tile % kGroupTiles ? kOnes : 0);
   }
 };
 
@@ -135,15 +151,14 @@ __device__ inline void score_groups(const Tiles<EIGHTS>& tiles, const Staged<EIG
                                     uint32_t (&least)[kColumns][kClasses]) {
   const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, t = lane % 4;
   EMB_UNROLL for (int i = 0; i < kColumns / 2; ++i) {
-    uint32_t x[EIGHTS];
-    EMB_UNROLL for (int e = 0; e < EIGHTS; ++e) x[e] =
-        reinterpret_cast<const uint32_t*>(staged.x)[((8 * i + group) * EIGHTS + e) * 4 + t];
-    const uint2 base = *reinterpret_cast<const uint2*>(staged.half_squares + 8 * i + 2 * t);
-    const float base0 = f32_from_bits(base.x), base1 = f32_from_bits(base.y);
+    const uint2 two = reinterpret_cast<const uint2*>(staged.columns[8 * i + group])[t];
+    const uint32_t columns[2] = {two.x, two.y};
+    const float4 of = *reinterpret_cast<const float4*>(staged.base + 4 * (4 * i + t));
+    const float from[4] = {of.x, of.y, of.z, of.w};
     EMB_UNROLL for (int k = 0; k < kClasses; ++k) {
       EMB_UNROLL for (int j = 0; j < kGroupTiles; ++j) {
-        float score[4] = {base0, base1, base0, base1};
-        tiles.multiply(kGroupTiles * k + j, x, score);
+        float score[4];
+        tiles.multiply(kGroupTiles * k + j, columns, from, score);
         EMB_UNROLL for (int p = 0; p < 2; ++p) {
           const uint32_t first = bits_of_f32(score[p]), second = bits_of_f32(score[2 + p]);
           uint32_t& to = least[2 * i + p][k];
@@ -164,14 +179,19 @@ __device__ inline void halve(uint32_t (&v)[COUNT], int flip) {
   }
 }
 
-// How far off the score of a codeword no longer than b is, for a row of length x, both scaled. Rounding to float16
-// changes x c by (2^-10 + 2^-22) |x| |c|. Summing C <= 25 columns, each term cut off at 2^-23 of the largest, loses
-// below C 2^-22 (|x| + |c|)^2 / 2; |c|^2 / 2, its parts and what is scaled are less than 2^-18 of that square off.
-// Below 2^-14 float16 is 2^-25 off, and 16 terms with the other's length lose below 2^-20 (1 + |x|) by it.
-__device__ inline float error_of(float x, float b) {
-  return 9.8e-4f * x * b + 7.7e-6f * (x + b) * (x + b) + 1e-6f * (1.0f + x);
+// How far off the scores are, for |x|^2 and least score m, all scaled. Rounding to float16 changes x c by (2^-10 +
+// 2^-22) |x| |c|. Summing C <= 25 columns, each term cut off at 2^-23 of the largest, loses below C 2^-22 (|x| + |c|)^2
+// / 2; |c|^2 / 2, its parts and what is scaled are less than 2^-18 of that square off. Below 2^-14 float16 is 2^-25
+// off, and 16 terms with the other's length lose below 2^-20 (1 + |x|) by it.
+//
+// What is added to |x|^2 / 2 is more than all that for any |c|, at most 4 as no dimension is above 1. So no score is
+// below 0, and the codeword of score m is in truth no farther than D, D^2 = 2 m. Neither is the nearest codeword, and
+// both have |c| <= |x| + D. With |x| D <= (|x|^2 + D^2) / 2 either's score is less than `error` off, and the nearest
+// one's in float16 below m and twice that.
+__device__ inline float base_of(float square) { return __builtin_fmaf(0.5022f, square, 2.41e-3f); }
+__device__ inline float error_of(float square, float m) {
+  return __builtin_fmaf(1.54e-3f, square, __builtin_fmaf(1.02e-3f, m, 1.6e-6f));
 }
-constexpr float kLongest = 4.0f;  // that a codeword can be: 16 dimensions, none above 1
 
 // By the warp, for one row.
 __device__ inline int32_t nearest_of_all(const Assignment& a, int64_t s, int64_t row) {
@@ -196,26 +216,27 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
   constexpr int kFours = 2 * EIGHTS;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t row = first_row + lane;
-  // Lanes read the members of a group, and their fours, in orders that have no bank in common for eight lanes.
-  const int turn = lane % 8, turn_four = turn / (8 / kFours);
+  // Lanes begin with other members of a group, and with other fours of them: eight lanes have no bank in common.
+  const int turn = lane % kGroup, turn_four = turn / (kGroup / kFours);
+  const char* start = start_of(a, s, row);
   float x[kFours][4], square = 0.0f;
   load_fours(a.x, fours, x, [&](int i) {
-    const int64_t j = 4 * (i ^ turn_four);
-    return Four{row < a.x.n ? row : a.x.n - 1, s * a.d + j, a.d - j};
+    const int j = 4 * (i ^ turn_four);
+    return Four{start, j, static_cast<int>(a.d) - j};
   });
-  uint2* mine = staged.x + (lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2) * kFours;
+  const int mine = lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2;
   EMB_UNROLL for (int i = 0; i < kFours; ++i) {
     const float4 o = centered.origin[i ^ turn_four];
     const float origin[4] = {o.x, o.y, o.z, o.w};
     EMB_UNROLL for (int j = 0; j < 4; ++j) {
-      x[i][j] = -__builtin_fmaf(x[i][j], centered.scale, -origin[j]);
+      x[i][j] = __builtin_fmaf(x[i][j], -centered.scale, origin[j]);
       square = __builtin_fmaf(x[i][j], x[i][j], square);
     }
-    mine[i ^ turn_four] = {two_f16(x[i][0], x[i][1]), two_f16(x[i][2], x[i][3])};
+    staged.store(mine, i ^ turn_four, x[i]);
   }
   const bool in_range = square < 6e4f;  // so that float16 does not overflow
-  const float length = __builtin_sqrtf(square);
-  staged.half_squares[(mine - staged.x) / kFours] = __builtin_fmaf(0.5f, square, error_of(length, kLongest));
+  float* base = staged.base + mine / 2 * 4 + mine % 2;
+  base[0] = base[2] = base_of(square);
   __syncwarp(kAllLanes);
   uint32_t least[kColumns][kClasses];
   score_groups(tiles, staged, least);
@@ -227,10 +248,7 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
   halve<8>(of_row, 16);
   halve<4>(reinterpret_cast<uint32_t (&)[4]>(of_row), 8);
   halve<2>(reinterpret_cast<uint32_t (&)[2]>(of_row), 4);
-  // The nearest codeword is no longer than b: the distance of what has the least score is below the root here, as
-  // errors were added. Its score and that of the nearest may both be off.
-  const float score = f32_from_bits(of_row[0]), b = __builtin_fminf(kLongest, length + __builtin_sqrtf(2.0f * score));
-  const float limit = __builtin_fmaf(2.0f, error_of(length, b), score);
+  const float m = f32_from_bits(of_row[0]), limit = __builtin_fmaf(2.0f, error_of(square, m), m);
   uint32_t nominated = 0;  // bit 4 i + k: of the lane's rows i groups k are below the limit
   EMB_UNROLL for (int i = kColumns - 1; i >= 0; --i) {
     const float of = __shfl_sync(kAllLanes, limit, 4 * i + lane % 4);
@@ -247,11 +265,9 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
     const int nominee = __ffs(static_cast<int>(nominated)) - 1;
     const float before = best.distance;
     EMB_UNROLL for (int i = 0; i < kGroup; ++i) {
-      const int c = kGroup * nominee + (i ^ turn);
-      float sum = centered.half_squares[c];
+      float sum = centered.half_squares[nominee][turn + i];
       EMB_UNROLL for (int j = 0; j < kFours; ++j) {
-        const float4 y =
-            centered.codewords[(kFours * kGroup * nominee) + ((kFours * turn + turn_four) ^ (kFours * i + j))];
+        const float4 y = (&centered.codewords[nominee][turn][j ^ turn_four])[kFours * i];
         sum = __builtin_fmaf(x[j][0], y.x, sum);
         sum = __builtin_fmaf(x[j][1], y.y, sum);
         sum = __builtin_fmaf(x[j][2], y.z, sum);
@@ -261,10 +277,11 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
     }
     group = best.distance < before ? nominee : group;
   }
-  int32_t id = kGroup * group + (best.id ^ turn);
-  // Each of the two sums of d products is off by at most (2 d + 4) 2^-24 b (|x| + b / 2).
+  int32_t id = kGroup * group + (best.id + turn) % kGroup;
+  // Each of the two sums of d products is off by at most (2 d + 4) 2^-24 |c| (|x| + |c| / 2).
   const float units = 2.4f * static_cast<float>(2 * a.d + 4) * 5.9604645e-8f;
-  const bool certain = in_range && best.distance + (units * b * (length + 0.5f * b) + 1e-30f) < best.second;
+  const float error = units * __builtin_fmaf(2.5f, square, 3.0f * m) + 1e-30f;
+  const bool certain = in_range && best.distance + error < best.second;
   const bool there = row < a.x.n;
   if (there && !in_range) refuse_unless_finite(a, s, row, call);
   uint32_t left = __ballot_sync(kAllLanes, there && !certain);
@@ -277,7 +294,8 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
 }
 
 template <int EIGHTS>
-__global__ void __launch_bounds__(32 * kTensorWarps) assign_rows_by_tensor_cores(Assignment a, int fours, Call call) {
+__global__ void __launch_bounds__(32 * kTensorWarps, 4 - EIGHTS)
+    assign_rows_by_tensor_cores(Assignment a, int fours, Call call) {
   EMB_SHARED(Centered<EIGHTS>, centered, [1]);
   EMB_SHARED(Staged<EIGHTS>, staged, [kTensorWarps]);
   const int64_t s = blockIdx.x, step = static_cast<int64_t>(gridDim.y) * kTensorWarps * 32;

@@ -109,10 +109,12 @@ inline float float_of_f16(uint16_t half) {
 inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   multiply_m16n8<2>(sum, a, b, float_of_bf16);
 }
-inline void mma_m16n8k16_f16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+inline void mma_m16n8k16_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  std::memmove(sum, from, sizeof(sum));
   multiply_m16n8<2>(sum, a, b, float_of_f16);
 }
-inline void mma_m16n8k8_f16(float (&sum)[4], const uint32_t (&a)[2], uint32_t b) {
+inline void mma_m16n8k8_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[2], uint32_t b) {
+  std::memmove(sum, from, sizeof(sum));
   multiply_m16n8<1>(sum, a, {b}, float_of_f16);
 }
 inline uint32_t two_f16(float low, float high) {
