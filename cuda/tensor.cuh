@@ -19,7 +19,7 @@ constexpr int kLeastDimensions = 4, kMostDimensions = 16;              // below 
 constexpr int kGroup = 8, kGroupTiles = 4, kClasses = kTiles / kGroupTiles;
 constexpr int kGroups = kTensorCodewords / kGroup;
 constexpr int kTensorWarps = 4;
-constexpr int kColumns = 8;  // of a lane's rows: of each 8 of the 32 rows of a warp two
+constexpr int kColumns = 4;  // of a lane at a time: two of each eight of half the rows of a warp
 constexpr int kRounds = 32;  // for which a block keeps the codewords that it has converted
 
 // The bfloat16 nearest to v, which becomes what is left.
@@ -88,18 +88,19 @@ struct Centered {
 
 constexpr uint32_t kOnes = 0x3c003c00u;  // two of float16
 
-// Rows of a warp, where the lanes that multiply them find them. Lane 8 i + 4 k + j owns row 8 i + 2 j + k here.
+// Rows of a warp, where the lanes that multiply them find them. Lane 8 i + 4 k + j owns column 8 i + 2 j + k of the
+// scores. Halves of columns are exchanged in every other four of them, so that eight lanes have no bank in common.
 template <int EIGHTS>
 struct Staged {
-  uint4 columns[32][2];  // of row and t, each in two words: 2 t, 2 t + 1 of the eights, or ones for |c|^2 / 2
+  uint4 columns[32][2];  // of t in two words: 2 t, 2 t + 1 of the eights, or ones for |c|^2 / 2
   float base[2 * 32];    // |x|^2 / 2 and more of two rows, and the same again: what a lane begins to sum with
 
-  __device__ void store(int row, int four, const float (&x)[4]) {
+  __device__ void store(int column, int four, const float (&x)[4]) {
     const uint32_t low = two_f16(x[0], x[1]), high = two_f16(x[2], x[3]);
     if (EIGHTS == 1) {
-      columns[row][four] = {low, four == 0 ? kOnes : 0, high, 0};
+      columns[column][four ^ column / 4 % 2] = {low, four == 0 ? kOnes : 0, high, 0};
     } else {
-      uint32_t* word = reinterpret_cast<uint32_t*>(&columns[row][four % 2]) + four / 2;
+      uint32_t* word = reinterpret_cast<uint32_t*>(&columns[column][(four ^ column / 4) % 2]) + four / 2;
       word[0] = low;
       word[2] = high;
     }
@@ -144,16 +145,17 @@ struct Tiles {
 
 __device__ inline uint32_t lesser(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-// The least scores of the groups, as the bits of floats, all of them positive: of columns 2 t + p of tiles i of rows
-// as [2 i + p], of groups 4 group + k as [k]. NaN, of a codeword that is none, is not the least.
+// The least scores of the groups, as the bits of floats, all of them positive: of columns 2 t + p of each eight i of
+// half the rows as [2 i + p], of groups 4 group + k as [k]. NaN, of a codeword that is none, is not the least.
 template <int EIGHTS>
-__device__ inline void score_groups(const Tiles<EIGHTS>& tiles, const Staged<EIGHTS>& staged,
+__device__ inline void score_groups(const Tiles<EIGHTS>& tiles, const Staged<EIGHTS>& staged, int half,
                                     uint32_t (&least)[kColumns][kClasses]) {
   const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, t = lane % 4;
   EMB_UNROLL for (int i = 0; i < kColumns / 2; ++i) {
-    const uint2 two = reinterpret_cast<const uint2*>(staged.columns[8 * i + group])[t];
+    const uint2 two =
+        reinterpret_cast<const uint2*>(&staged.columns[16 * half + 8 * i + group][t / 2 ^ group / 4])[t % 2];
     const uint32_t columns[2] = {two.x, two.y};
-    const float4 of = *reinterpret_cast<const float4*>(staged.base + 4 * (4 * i + t));
+    const float4 of = *reinterpret_cast<const float4*>(staged.base + 4 * (8 * half + 4 * i + t));
     const float from[4] = {of.x, of.y, of.z, of.w};
     EMB_UNROLL for (int k = 0; k < kClasses; ++k) {
       EMB_UNROLL for (int j = 0; j < kGroupTiles; ++j) {
@@ -215,15 +217,24 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
                                    const Call& call) {
   constexpr int kFours = 2 * EIGHTS;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t row = first_row + lane;
+  const auto row_of = [&](int of) { return first_row + of / 2 + of % 2 * 16; };
+  const int64_t row = row_of(lane);
   // Lanes begin with other members of a group, and with other fours of them: eight lanes have no bank in common.
-  const int turn = lane % kGroup, turn_four = turn / (kGroup / kFours);
-  const char* start = start_of(a, s, row);
+  const int turn = lane % kGroup / kFours + lane % kFours * (kGroup / kFours);
+  const int turn_four = lane % 2 * EIGHTS + (EIGHTS == 2 ? lane / 2 % 2 : 0);
+  // A line of memory is read for a pair of lanes: each loads half of both their rows and gives one half away.
+  const char* starts[2] = {start_of(a, s, first_row + lane / 2), start_of(a, s, first_row + lane / 2 + 16)};
   float x[kFours][4], square = 0.0f;
   load_fours(a.x, fours, x, [&](int i) {
-    const int j = 4 * (i ^ turn_four);
-    return Four{start, j, static_cast<int>(a.d) - j};
+    const int j = 4 * (i % EIGHTS ^ turn_four);
+    return Four{starts[i / EIGHTS], j, static_cast<int>(a.d) - j};
   });
+  EMB_UNROLL for (int i = 0; i < 4 * EIGHTS; ++i) {
+    float &first = x[i / 4][i % 4], &second = x[EIGHTS + i / 4][i % 4];
+    const float given = __shfl_xor_sync(kAllLanes, lane % 2 ? first : second, 1);
+    first = lane % 2 ? second : first;
+    second = given;
+  }
   const int mine = lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2;
   EMB_UNROLL for (int i = 0; i < kFours; ++i) {
     const float4 o = centered.origin[i ^ turn_four];
@@ -238,23 +249,25 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
   float* base = staged.base + mine / 2 * 4 + mine % 2;
   base[0] = base[2] = base_of(square);
   __syncwarp(kAllLanes);
-  uint32_t least[kColumns][kClasses];
-  score_groups(tiles, staged, least);
-  __syncwarp(kAllLanes);  // before the next rows are staged
-
-  uint32_t of_row[kColumns];
-  EMB_UNROLL for (int i = 0; i < kColumns; ++i) of_row[i] =
-      lesser(__vimin3_u32(least[i][0], least[i][1], least[i][2]), least[i][3]);
-  halve<8>(of_row, 16);
-  halve<4>(reinterpret_cast<uint32_t (&)[4]>(of_row), 8);
-  halve<2>(reinterpret_cast<uint32_t (&)[2]>(of_row), 4);
-  const float m = f32_from_bits(of_row[0]), limit = __builtin_fmaf(2.0f, error_of(square, m), m);
-  uint32_t nominated = 0;  // bit 4 i + k: of the lane's rows i groups k are below the limit
-  EMB_UNROLL for (int i = kColumns - 1; i >= 0; --i) {
-    const float of = __shfl_sync(kAllLanes, limit, 4 * i + lane % 4);
-    EMB_UNROLL for (int k = kClasses - 1; k >= 0; --k) nominated =
-        __funnelshift_l(bits_of_f32(f32_from_bits(least[i][k]) - of), nominated, 1);
+  float m = 0.0f;
+  uint32_t nominated = 0;  // bit 4 i + k: of the lane's columns i groups k are below the limit
+  EMB_ROLLED for (int half = 1; half >= 0; --half) {
+    uint32_t least[kColumns][kClasses], of_row[kColumns];
+    score_groups(tiles, staged, half, least);
+    EMB_UNROLL for (int i = 0; i < kColumns; ++i) of_row[i] =
+        lesser(__vimin3_u32(least[i][0], least[i][1], least[i][2]), least[i][3]);
+    halve<4>(of_row, 8);
+    halve<2>(reinterpret_cast<uint32_t (&)[2]>(of_row), 4);
+    const float low = f32_from_bits(lesser(of_row[0], __shfl_xor_sync(kAllLanes, of_row[0], 16)));
+    const float limit = __builtin_fmaf(2.0f, error_of(square, low), low);
+    m = lane / 16 == half ? low : m;  // the other lanes' rows are of the other half
+    EMB_UNROLL for (int i = kColumns - 1; i >= 0; --i) {
+      const float of = __shfl_sync(kAllLanes, limit, 16 * half + 4 * i + lane % 4);
+      EMB_UNROLL for (int k = kClasses - 1; k >= 0; --k) nominated =
+          __funnelshift_l(bits_of_f32(f32_from_bits(least[i][k]) - of), nominated, 1);
+    }
   }
+  __syncwarp(kAllLanes);  // before the next rows are staged
   nominated = exchange_blocks<16>(nominated, 16);
   nominated = exchange_blocks<8>(nominated, 8);
   nominated = exchange_blocks<4>(nominated, 4);  // and now bit 4 group + k of the lane's own row
@@ -287,7 +300,7 @@ __device__ inline void assign_warp(const Assignment& a, int64_t s, int64_t first
   uint32_t left = __ballot_sync(kAllLanes, there && !certain);
   EMB_ROLLED for (; left; left &= left - 1) {
     const int other = __ffs(static_cast<int>(left)) - 1;
-    const int32_t of_other = nearest_of_all(a, s, first_row + other);
+    const int32_t of_other = nearest_of_all(a, s, row_of(other));
     if (other == lane) id = of_other;
   }
   store_unit(a, row, s, id);

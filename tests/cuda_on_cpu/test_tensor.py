@@ -1,4 +1,4 @@
-"""Assignments to 256 codewords, by tensor cores, and to 16: edges of tiles, data that precision cannot decide.
+"""Assignments to 256 codewords, by tensor cores, and to 16: edges of tiles, data that rounding cannot decide.
 
 The nearest codeword is asked for, more than the contract does. test_sanitizers.py plants wrong fragments.
 """
