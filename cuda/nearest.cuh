@@ -26,14 +26,12 @@ struct Best {
   float distance, second;
   int32_t id;
 
+  // Selects: of branches every lane takes both sides. NaN changes nothing.
   __device__ void offer(float other, int32_t other_id) {
-    if (other < distance) {
-      second = distance;
-      distance = other;
-      id = other_id;
-    } else if (other < second) {
-      second = other;
-    }
+    const bool better = other < distance;
+    second = __builtin_fminf(second, better ? distance : other);
+    distance = better ? other : distance;
+    id = better ? other_id : id;
   }
   __device__ void merge(const Best& other) {
     const bool better = other.distance < distance || (other.distance == distance && other.id < id);
@@ -53,6 +51,75 @@ struct Best {
 __device__ inline Best shuffled(const Best& b, unsigned mask, int width) {
   return {__shfl_xor_sync(mask, b.distance, width), __shfl_xor_sync(mask, b.second, width),
           __shfl_xor_sync(mask, b.id, width)};
+}
+
+// Dimensions j .. j + 3 of a row from `start` on, of which `count` are there: less than four, none or fewer.
+struct Four {
+  const char* start;
+  int j, count;
+};
+
+// Where subspace s of a row starts, or of the last row for those behind it.
+__device__ inline const char* start_of(const Assignment& a, int64_t s, int64_t row) {
+  const Rows& x = a.x;
+  return x.data + (row < x.n ? row : x.n - 1) * x.row_stride + s * a.d * x.col_stride;
+}
+
+// The bytes of a value where every four of every row, from multiples of d on, is one load; else 0.
+inline int bytes_of_fours(const Rows& x, int64_t d) {
+  const int64_t bytes = x.dtype == Dtype::f32 ? 4 : x.dtype == Dtype::f64 ? 0 : 2;
+  if (bytes == 0 || d % 4 || x.col_stride != bytes || x.row_stride % (4 * bytes)) return 0;
+  return reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(4 * bytes) ? 0 : static_cast<int>(bytes);
+}
+
+// Fours of rows, zeros where nothing is there. Loads follow each other without a branch between them.
+template <int COUNT, class FourOf>
+__device__ inline void load_fours(const Rows& x, int bytes, float (&values)[COUNT][4], const FourOf& four_of) {
+  if (bytes == 4) {
+    EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
+      const Four at = four_of(i);
+      float4 v = {};
+      if (at.count > 0) v = *reinterpret_cast<const float4*>(at.start + 4 * at.j);
+      values[i][0] = v.x, values[i][1] = v.y, values[i][2] = v.z, values[i][3] = v.w;
+    }
+  } else if (bytes == 2) {
+    uint2 halves[COUNT];
+    EMB_UNROLL for (int i = 0; i < COUNT; ++i) {
+      const Four at = four_of(i);
+      halves[i] = {};
+      if (at.count > 0) halves[i] = *reinterpret_cast<const uint2*>(at.start + 2 * at.j);
+    }
+    EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
+      const uint16_t half = static_cast<uint16_t>((i % 4 < 2 ? halves[i / 4].x : halves[i / 4].y) >> (i % 2 * 16));
+      values[i / 4][i % 4] = x.dtype == Dtype::bf16 ? f32_from_bf16(half) : f32_from_f16(half);
+    }
+  } else {
+    EMB_UNROLL for (int i = 0; i < 4 * COUNT; ++i) {
+      const Four at = four_of(i / 4);
+      Rows row = x;
+      row.data = at.start;
+      values[i / 4][i % 4] = i % 4 < at.count ? element(row, 0, at.j + i % 4) : 0.0f;
+    }
+  }
+}
+
+__device__ inline void refuse_unless_finite(const Assignment& a, int64_t s, int64_t row, const Call& call) {
+  float poison = 0.0f;  // as in load8
+  EMB_ROLLED for (int64_t i = 0; i < a.d; ++i) {
+    const float v = element(a.x, row, s * a.d + i);
+    poison += v - v;
+  }
+  if (!(poison == 0.0f)) refuse(call, row);
+}
+
+// A step of exchanging rows with columns, blocks of BITS, between lanes `flip` apart: the lower lane takes the other's
+// even blocks as its odd ones, and gives its odd ones for them.
+template <int BITS>
+__device__ inline uint32_t exchange_blocks(uint32_t word, int flip) {
+  constexpr uint32_t kEven = BITS == 16 ? 0xffffu : BITS == 8 ? 0xff00ffu : 0xf0f0f0fu;
+  const bool upper = static_cast<int>(threadIdx.x) & flip;
+  const uint32_t other = __shfl_xor_sync(kAllLanes, word, flip), keep = upper ? ~kEven : kEven;
+  return (word & keep) | (__funnelshift_l(other, other, upper ? 32 - BITS : BITS) & ~keep);
 }
 
 // By the threads that share a row, of which number t has the codewords t, t + THREADS, ...

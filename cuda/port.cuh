@@ -1,6 +1,6 @@
 // The one header that knows whether kernels are compiled for a GPU or, for tests, for tests/cuda_on_cpu. Kernels say
 // EMB_LAUNCH, EMB_SHARED and EMB_DYN_SHARED, and include nothing of the host's. What is PTX on a GPU, mma_m16n8k16
-// and f32_of_half, is C++ there.
+// and its neighbours, is C++ there.
 #pragma once
 #if defined(EMB_ON_CPU)
 #include "cuda_on_cpu.h"
@@ -32,6 +32,29 @@ __device__ inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], con
       "{%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The same of float16, sum = from + a b; and without the last 8 columns of a and rows of b.
+__device__ inline void mma_m16n8k16_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[4],
+                                        const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%10, %11, %12, %13};"
+      : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(from[0]), "f"(from[1]), "f"(from[2]),
+        "f"(from[3]));
+}
+__device__ inline void mma_m16n8k8_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[2], uint32_t b) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %8, %9, %10};"
+               : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3])
+               : "r"(a[0]), "r"(a[1]), "r"(b), "f"(from[0]), "f"(from[1]), "f"(from[2]), "f"(from[3]));
+}
+
+// Both rounded to the nearest float16, half to even; `low` in the low half.
+__device__ inline uint32_t two_f16(float low, float high) {
+  uint32_t two;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(high), "f"(low));
+  return two;
 }
 
 // A float16 as float32, in one instruction; which NaN a NaN becomes is open.

@@ -1,5 +1,6 @@
 // Product quantization: encode, decode, lookup tables, and the scan through them.
 #include "adc.cuh"
+#include "few.cuh"
 #include "tensor.cuh"
 
 namespace embcodec {
@@ -118,7 +119,7 @@ __global__ void fill_products(Coarse coarse, const float* queries, int64_t nq, i
 
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call) {
   const Assignment a = {x, p.codebooks, p.m, p.ksub, p.dsub, nullptr, out};
-  return p.ksub == 256 ? launch_nearest(a, call) : launch_assign<2>(a, call);
+  return p.ksub == 256 ? launch_nearest(a, call) : launch_nibbles(a, call);
 }
 
 int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call) {

@@ -82,26 +82,64 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
 
-// cuda/port.cuh has the layout.
-inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+inline unsigned __vimin3_u32(unsigned a, unsigned b, unsigned c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>(((static_cast<uint64_t>(high) << 32 | low) << (shift % 32)) >> 32);
+}
+
+// cuda/port.cuh has the layout. float_of() a half of a register.
+template <int STEPS, class FloatOf>
+void multiply_m16n8(float (&sum)[4], const uint32_t (&a)[2 * STEPS], const uint32_t (&b)[STEPS],
+                    const FloatOf& float_of) {
   const unsigned group = ::cuda_on_cpu::lane_number() / 4, t = ::cuda_on_cpu::lane_number() % 4;
   const auto two = [](uint32_t low, uint32_t high) { return static_cast<uint64_t>(high) << 32 | low; };
-  const auto element = [](uint64_t four, unsigned i) {
-    const uint32_t bits = static_cast<uint32_t>(four >> 16 * i) << 16;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-  };
+  const auto element = [&](uint64_t four, unsigned i) { return float_of(static_cast<uint16_t>(four >> 16 * i)); };
   for (unsigned owner = 0; owner < 4; ++owner) {
     // The owner has columns k = 2 owner, k + 1 of a in rows[0], of row `group` before row `group` + 8, and k + 8, k + 9
-    // in rows[1]; and of b rows k, k + 1, k + 8, k + 9 of a column.
-    const uint64_t rows[2] = {__shfl_sync(0xffffffffu, two(a[0], a[1]), 4 * group + owner),
-                              __shfl_sync(0xffffffffu, two(a[2], a[3]), 4 * group + owner)};
-    const uint64_t columns[2] = {__shfl_sync(0xffffffffu, two(b[0], b[1]), 4 * (2 * t) + owner),
-                                 __shfl_sync(0xffffffffu, two(b[0], b[1]), 4 * (2 * t + 1) + owner)};
+    // in rows[1], if there are as many; and of b rows k, k + 1, k + 8, k + 9 of a column.
+    uint64_t rows[STEPS], columns[2];
+    for (int i = 0; i < STEPS; ++i) rows[i] = __shfl_sync(0xffffffffu, two(a[2 * i], a[2 * i + 1]), 4 * group + owner);
+    for (unsigned i = 0; i < 2; ++i)
+      columns[i] = __shfl_sync(0xffffffffu, two(b[0], STEPS == 2 ? b[STEPS - 1] : 0), 4 * (2 * t + i) + owner);
     for (unsigned i = 0; i < 4; ++i)
-      for (unsigned j = 0; j < 4; ++j) sum[i] += element(rows[j / 2], i / 2 * 2 + j % 2) * element(columns[i % 2], j);
+      for (unsigned j = 0; j < 2 * STEPS; ++j)
+        sum[i] += element(rows[j / 2], i / 2 * 2 + j % 2) * element(columns[i % 2], j);
   }
+}
+inline float float_of_bits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+inline float float_of_bf16(uint16_t half) { return float_of_bits(static_cast<uint32_t>(half) << 16); }
+inline float float_of_f16(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16, rest = half & 0x7fffu;
+  if (rest >= 0x7c00u) return float_of_bits(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+  return float_of_bits(sign | rest << 13) * 0x1p112f;
+}
+inline void mma_m16n8k16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply_m16n8<2>(sum, a, b, float_of_bf16);
+}
+inline void mma_m16n8k16_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  std::memmove(sum, from, sizeof(sum));
+  multiply_m16n8<2>(sum, a, b, float_of_f16);
+}
+inline void mma_m16n8k8_f16(float (&sum)[4], const float (&from)[4], const uint32_t (&a)[2], uint32_t b) {
+  std::memmove(sum, from, sizeof(sum));
+  multiply_m16n8<1>(sum, a, {b}, float_of_f16);
+}
+inline uint32_t two_f16(float low, float high) {
+  const auto half = [](float v) {
+    uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    const uint32_t sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+    if (rest > 0x7f800000u) return 0x7fffu;
+    if (rest >= 0x477ff000u) return sign | 0x7c00u;  // rounds to infinity
+    // In front of a number of 24 bits whose last is the last of the half, the sum is rounded to that.
+    if (rest < 0x38800000u) return sign | static_cast<uint32_t>((float_of_bits(rest) + 0.5f) * 0x1p24f - 0x1p23f);
+    return sign | (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1u)) >> 13;
+  };
+  return half(low) | half(high) << 16;
 }
 
 inline float f32_of_half(uint16_t half) { return embcodec::f32_from_f16(half); }

@@ -123,23 +123,39 @@ FAULTS = {
     ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
-        *("fragments);\n  __syncthreads();", "fragments);"),
+        *("fill(a, s);\n  __syncthreads();", "fill(a, s);"),
+    ),
+    "rows that are not complete": (
+        *("thread", "data race", "pq", "tensor.cuh"),
+        *("base_of(square);\n  __syncwarp(kAllLanes);", "base_of(square);"),
     ),
     "rows of a matrix in other registers": (
         *("address", NOT_NEAREST, "pq", "tensor.cuh"),
-        *("[r % 2 + eight % 2 * 2]", "[r % 2 * 2 + eight % 2]"),
+        *("words[tile][2 + h]", "words[tile][3 - h]"),
     ),
     "columns of a matrix in other registers": (
         *("address", NOT_NEAREST, "pq", "tensor.cuh"),
-        *("(eight % 2 ? place.y : place.x)", "(eight % 2 ? place.x : place.y)"),
+        *("{low, four == 0 ? kOnes : 0, high, 0}", "{four == 0 ? kOnes : 0, low, 0, high}"),
     ),
     "columns of a matrix in other lanes": (
         *("address", NOT_NEAREST, "pq", "tensor.cuh"),
-        *("8 * e + 2 * t + k % 2", "8 * e + t + 4 * (k % 2)"),
+        *("8 * e + 2 * t", "8 * e + 6 - 2 * t"),
     ),
-    "products that belong to other codewords": (
+    "scores that belong to other rows": (
         *("address", NOT_NEAREST, "pq", "tensor.cuh"),
-        *("2 * (lane % 4) + i % 2", "lane % 4 + 4 * (i % 2)"),
+        *("lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2", "lane"),
+    ),
+    "scores that belong to other codewords": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("kClasses * group + tile / kGroupTiles", "group + 8 * (tile / kGroupTiles)"),
+    ),
+    "nominees of other rows": (
+        *("address", NOT_NEAREST, "pq", "tensor.cuh"),
+        *("exchange_blocks<8>(nominated, 8)", "nominated"),
+    ),
+    "codes of other rows": (
+        *("address", NOT_NEAREST, "pq", "few.cuh"),
+        *("exchange_blocks<8>(ids, 2)", "ids"),
     ),
     "products that belong to other rows": (
         *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
