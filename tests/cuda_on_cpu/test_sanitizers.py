@@ -92,7 +92,7 @@ FAULTS = {
     ),
     "a barrier of a warp removed": (
         *("thread", "data race", "trellis", "trellis.cu"),
-        *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
+        *("__syncwarp(kAllLanes);\n      for_rate", "for_rate"),
     ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
