@@ -255,8 +255,9 @@ __device__ inline void write_path(const TrellisParams& p, const uint32_t* notes,
       constexpr int kShift = window.kShift, kWidth = window.kWidth, kEight = 8 * kWidth;
       const uint32_t* note = notes + kNote * s.begin;
       uint8_t* to = out + s.byte;
-      EMB_ROLLED for (int64_t left = s.count / kEight; left > 0; --left, note += kNote * kEight, to += kShift) state =
-          write_windows<kShift, kWidth>(8, state, note, to);
+      EMB_ROLLED for (int64_t left = s.count / kEight; left > 0; --left, note += kNote * kEight, to += kShift) {
+        state = write_windows<kShift, kWidth>(8, state, note, to);
+      }
       state = write_windows<kShift, kWidth>(static_cast<int>(s.count % kEight / kWidth), state, note, to);
     });
   }
