@@ -5,6 +5,7 @@
 #if defined(EMB_ON_CPU)
 #include "cuda_on_cpu.h"
 #define EMB_UNROLL
+#define EMB_UNROLL_4
 #define EMB_ROLLED
 #else
 #include <cuda_runtime.h>
@@ -14,8 +15,9 @@
 #define EMB_LAUNCH(kernel, grid, block, smem, stream, ...) \
   ((kernel)<<<grid, block, smem, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__))
 // clang-format on
-#define EMB_UNROLL _Pragma("unroll")    // before a loop over an array that shall stay in registers
-#define EMB_ROLLED _Pragma("unroll 1")  // before a long body, which would only grow
+#define EMB_UNROLL _Pragma("unroll")      // before a loop over an array that shall stay in registers
+#define EMB_UNROLL_4 _Pragma("unroll 4")  // before a loop of short steps
+#define EMB_ROLLED _Pragma("unroll 1")    // before a long body, which would only grow
 #define EMB_SHARED(T, name, extent) __shared__ T name extent
 #define EMB_DYN_SHARED(T, name)                                   \
   extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
@@ -73,6 +75,13 @@ constexpr int kBlock = 256;  // threads, where nothing speaks for another number
 
 // Throws what an unsuccessful call means.
 void check(cudaError_t status);
+
+// Lets a kernel have more dynamic shared memory than the 48 KB that need no word. Every GPU we build for has 99 KB for
+// a block, of which static shared memory is a part.
+template <class Kernel>
+void allow_dynamic_shared(Kernel* kernel, int64_t bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+}
 
 // Blocks of `each` for `count` items.
 inline unsigned blocks_for(int64_t count, int64_t each) { return static_cast<unsigned>((count + each - 1) / each); }

@@ -7,9 +7,18 @@ namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int kWarps = 4;                     // of a block; a row each
-constexpr int64_t kMostBlocks = 1024;         // more rows take turns
-constexpr int kChoices = kTrellisStates / 2;  // a step decides among at most this many groups
+constexpr int kSlots = kTrellisStates / 32;  // states of a lane: its number + 32 i
+constexpr int kNote = 4;                     // words in which an encoder notes the choices of a component's window
+constexpr int kMostWarps = 8;                // of a block that encodes; a row each
+constexpr int64_t kMostBlocks = 1024;        // where notes are in global memory; more rows take turns
+
+// A component in units of its step, and its weight.
+struct alignas(8) Scaled {
+  float x, weight;
+};
+
+// Bytes of notes that a block may have: every GPU we build for gives it 99 KB.
+constexpr int64_t kSharedNotes = (99 << 10) - kMostWarps * (32 * sizeof(Scaled) + sizeof(int));
 
 // Where a component's window begins, in bits, and its codebook: 16 * bit + book. kNoBook: it is not coded.
 constexpr uint32_t kNoBook = 15;
@@ -183,129 +192,235 @@ struct TrellisRows {
   }
 };
 
-// Steps of the trellis from the last to the first, as the encoder takes them.
-struct Step {
-  int64_t j;  // its first component
-  int rate;
-  __device__ bool pair() const { return rate == 1; }
-  __device__ int shift() const { return trellis_shift(rate); }
-};
+// Viterbi's algorithm, from the last window of a row to the first. The 2^shift windows that can follow a window w are
+// (w >> shift) + b * groups, groups = 256 >> shift: group w >> shift. A lane holds the costs of states lane + 32 i, as
+// integers: none is below zero, so that they compare as floats do.
 
-__device__ inline Step step_before(const TrellisParams& p, int64_t end) {
-  int i = p.segments - 1;
-  while (p.segment[i].begin >= end) --i;
-  const int rate = p.segment[i].rate;
-  return {end - (rate == 1 ? 2 : 1), rate};
+// The least of 2^BITS costs, STRIDE slots apart, and the bits of the first number that has it: a word for each bit, in
+// which each lane has its own.
+template <int BITS, int STRIDE>
+__device__ inline int32_t first_least(const int32_t* cost, uint32_t* bits) {
+  if constexpr (BITS == 0) {
+    return *cost;
+  } else {
+    uint32_t upper[BITS];
+    const int32_t low = first_least<BITS - 1, STRIDE>(cost, bits);
+    const int32_t other = first_least<BITS - 1, STRIDE>(cost + (STRIDE << (BITS - 1)), upper);
+    const uint32_t better = __ballot_sync(kAllLanes, other < low);
+    EMB_UNROLL for (int i = 0; i < BITS - 1; ++i) bits[i] = (better & upper[i]) | (~better & bits[i]);
+    bits[BITS - 1] = better;
+    return other < low ? other : low;
+  }
 }
 
-// What the 2^shift windows behind each group cost at least, and the first of them that costs it.
-__device__ inline void least_costs(const float* cost, int shift, float* least, uint8_t* choice) {
-  const int groups = kTrellisStates >> shift;
-  for (int t = static_cast<int>(threadIdx.x % 32); t < groups; t += 32) {
-    float low = cost[t];
-    int which = 0;
-    for (int b = 1; b < 1 << shift; ++b) {
-      const float other = cost[t + b * groups];
-      if (!(other < low)) continue;
-      low = other;
-      which = b;
+// The least of the lanes that are equal modulo `apart`, the lowest number where costs are equal: cost << 32 | number.
+__device__ inline int64_t least_of_lanes(int32_t cost, uint32_t number, int apart) {
+  int64_t key = static_cast<int64_t>(static_cast<uint64_t>(cost) << 32 | number);
+  for (int width = 16; width >= apart; width /= 2) {
+    const int64_t other = __shfl_xor_sync(kAllLanes, key, width);
+    key = other < key ? other : key;
+  }
+  return key;
+}
+
+// The least cost of a lane's own states, and the lowest slot that has it.
+__device__ inline int32_t least_of_slots(const int32_t (&cost)[kSlots], uint32_t& slot) {
+  uint32_t bits[3];
+  const int32_t low = first_least<3, 1>(cost, bits);
+  const unsigned lane = threadIdx.x % 32;
+  slot = (bits[0] >> lane & 1) | (bits[1] >> lane & 1) << 1 | (bits[2] >> lane & 1) << 2;
+  return low;
+}
+
+// The least cost of group t: least[t / 32] of lane t % 32, and of all lanes that are equal to t modulo the groups. A
+// note has its b: each of up to three bits as 32 lanes of all `least`; more of them in a byte for each group.
+template <int SHIFT>
+__device__ inline void least_costs(const int32_t (&cost)[kSlots], int32_t (&least)[kSlots], uint32_t* note) {
+  constexpr int kGroups = kTrellisStates >> SHIFT, kOwn = kSlots >> SHIFT;
+  const unsigned lane = threadIdx.x % 32;
+  if constexpr (SHIFT <= 3) {
+    uint32_t words[kNote] = {};
+    EMB_UNROLL for (int k = 0; k < kOwn; ++k) {
+      uint32_t bits[SHIFT];
+      least[k] = first_least<SHIFT, kOwn>(cost + k, bits);
+      EMB_UNROLL for (int i = 0; i < SHIFT; ++i) words[i * kOwn + k] = bits[i];
     }
-    least[t] = low;
-    choice[t] = static_cast<uint8_t>(which);
+    const uint4 four = {words[0], words[1], words[2], words[3]};
+    if (lane == 0) *reinterpret_cast<uint4*>(note) = four;
+  } else {
+    uint32_t slot;
+    const int32_t low = least_of_slots(cost, slot);
+    const int64_t best = least_of_lanes(low, slot << (SHIFT - 3) | lane / kGroups, kGroups);
+    least[0] = static_cast<int32_t>(best >> 32);
+    if (lane < kGroups) reinterpret_cast<uint8_t*>(note)[lane] = static_cast<uint8_t>(best);
   }
 }
 
-__device__ inline float weighted_error(float x, float weight, float level) {
-  const float t = x - level;
-  return weight * (t * t);
+// The window that follows `state`. What is loaded does not depend on it up to three bits, so that no load waits for
+// another.
+template <int SHIFT>
+__device__ inline int next_window(int state, const uint32_t* note) {
+  const int group = state >> SHIFT;
+  int b = 0;
+  if constexpr (SHIFT <= 3) {
+    constexpr int kOwn = kSlots >> SHIFT;
+    const uint4 four = *reinterpret_cast<const uint4*>(note);
+    const uint32_t words[kNote] = {four.x, four.y, four.z, four.w};
+    EMB_UNROLL for (int i = 0; i < SHIFT; ++i) {
+      uint64_t lanes = words[i * kOwn];
+      if constexpr (kOwn > 1) lanes |= static_cast<uint64_t>(words[i * kOwn + 1]) << 32;
+      if constexpr (kOwn == 4) lanes = group < 64 ? lanes : static_cast<uint64_t>(words[3]) << 32 | words[2];
+      b |= static_cast<int>(lanes >> (group % 64) & 1) << i;
+    }
+  } else {
+    b = reinterpret_cast<const uint8_t*>(note)[group];
+  }
+  return group + b * (kTrellisStates >> SHIFT);
 }
 
-// A component in units of its step, and its weight.
-struct Scaled {
-  float x, weight;
+__device__ inline float weighted_error(const Scaled& at, float level) {
+  const float t = at.x - level;
+  return at.weight * (t * t);
+}
+
+// The windows of `count` components.
+template <int SHIFT, int WIDTH>
+__device__ inline void extend(const Scaled* scaled, int count, const float (&levels)[2][kSlots],
+                              int32_t (&cost)[kSlots], uint32_t* notes) {
+  const unsigned lane = threadIdx.x % 32;
+  EMB_UNROLL_4 for (int j = count - WIDTH; j >= 0; j -= WIDTH) {
+    const Scaled first = scaled[j], second = scaled[j + WIDTH - 1];  // before a store, which they would wait for
+    int32_t least[kSlots];
+    least_costs<SHIFT>(cost, least, notes + kNote * j);
+    EMB_UNROLL for (int i = 0; i < kSlots; ++i) {
+      const int group = 32 * i >> SHIFT;  // of the slot's first state
+      float error = weighted_error(first, levels[0][i]);
+      if (WIDTH == 2) error += weighted_error(second, levels[1][i]);
+      const int32_t low = __shfl_sync(kAllLanes, least[group / 32], (lane >> SHIFT) + group % 32);
+      cost[i] = static_cast<int32_t>(bits_of_f32(f32_from_bits(static_cast<uint32_t>(low)) + error));
+    }
+  }
+}
+
+// call(window) with a rate's shift and width known to the compiler.
+template <int SHIFT, int WIDTH>
+struct TrellisStep {
+  static constexpr int kShift = SHIFT, kWidth = WIDTH;
 };
-__device__ inline Scaled scaled(const Rows& x, const TrellisParams& p, int64_t row, int64_t j) {
-  return {element(x, row, j) * inverse_step(p.step[j]), p.weight[j]};
-}
-
-__device__ inline void extend(const Rows& x, const TrellisParams& p, int64_t row, const Step& step, const float* levels,
-                              const float* least, float* cost) {
-  const Scaled first = scaled(x, p, row, step.j), second = scaled(x, p, row, step.j + step.pair());
-  const float* book = levels + kTrellisStates * trellis_book(step.rate);
-  for (int s = static_cast<int>(threadIdx.x % 32); s < kTrellisStates; s += 32) {
-    float error = weighted_error(first.x, first.weight, book[s]);
-    if (step.pair()) error += weighted_error(second.x, second.weight, book[kTrellisStates + s]);
-    cost[s] = least[s >> step.shift()] + error;
+template <class Call>
+__device__ inline void for_rate(int rate, const Call& call) {
+  switch (rate) {
+    case 1:
+      return call(TrellisStep<1, 2>());
+    case 2:
+      return call(TrellisStep<1, 1>());
+    case 4:
+      return call(TrellisStep<2, 1>());
+    case 6:
+      return call(TrellisStep<3, 1>());
+    case 8:
+      return call(TrellisStep<4, 1>());
+    case 10:
+      return call(TrellisStep<5, 1>());
+    default:
+      return call(TrellisStep<6, 1>());
   }
 }
 
-// The first of the states that cost least; for every lane.
-__device__ inline int lowest_state(const float* cost) {
-  int best = static_cast<int>(threadIdx.x % 32);
-  float low = cost[best];
-  for (int s = best + 32; s < kTrellisStates; s += 32) {
-    if (!(cost[s] < low)) continue;
-    low = cost[s];
-    best = s;
+// Notes a row's choices; returns its first window, for every lane.
+__device__ inline int choose_windows(const Rows& x, const TrellisParams& p, int64_t row, Scaled* scaled,
+                                     uint32_t* notes, const Call& call) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const auto finite = [&](int64_t j) {
+    const float v = element(x, row, j);
+    if (!(v - v == 0.0f)) refuse(call, row);
+    return v;
+  };
+  for (int64_t j = p.coded; j < x.d; j += 32)  // as many turns for each lane: else the compiler takes them to be apart
+    if (j + lane < x.d) finite(j + lane);
+  int32_t cost[kSlots];
+  for (int i = 0; i < kSlots; ++i)  // zeros beyond the string
+    cost[i] = static_cast<int32_t>(bits_of_f32(i || lane ? __builtin_inff() : 0.0f));
+  EMB_ROLLED for (int segment = p.segments - 1; segment >= 0; --segment) {
+    const TrellisSegment& s = p.segment[segment];
+    float levels[2][kSlots];
+    const int8_t* book = p.codebooks + kTrellisLevels * trellis_book(s.rate);
+    const int8_t* other = book + kTrellisLevels * (trellis_width(s.rate) - 1);
+    EMB_UNROLL for (int i = 0; i < kSlots; ++i) {
+      const uint32_t window = static_cast<uint32_t>(lane + 32 * i);
+      levels[0][i] = static_cast<float>(trellis_level(book, window));
+      levels[1][i] = static_cast<float>(trellis_level(other, window));
+    }
+    EMB_ROLLED for (int64_t end = s.begin + s.count; end > s.begin;) {
+      const int count = static_cast<int>(end - s.begin < 32 ? end - s.begin : 32);
+      end -= count;
+      __syncwarp(kAllLanes);  // the components before these have been read
+      if (lane < count) scaled[lane] = {finite(end + lane) * inverse_step(p.step[end + lane]), p.weight[end + lane]};
+      __syncwarp(kAllLanes);
+      for_rate(s.rate, [&](auto window) {
+        extend<window.kShift, window.kWidth>(scaled, count, levels, cost, notes + kNote * end);
+      });
+    }
   }
-  for (int width = 16; width > 0; width /= 2) {
-    const float other = __shfl_xor_sync(kAllLanes, low, width);
-    const int state = __shfl_xor_sync(kAllLanes, best, width);
-    if (other > low || (other == low && state > best)) continue;
-    low = other;
-    best = state;
-  }
-  return best;
+  uint32_t slot;
+  const int32_t low = least_of_slots(cost, slot);
+  return static_cast<int>(least_of_lanes(low, 32 * slot + lane, 1) & (kTrellisStates - 1));
 }
 
-// One lane: from the first window to the last, the bits that each adds to the row's string.
-__device__ inline void write_path(const TrellisParams& p, const uint8_t* choices, int state, uint8_t* out) {
+// Up to eight windows, from `state` on, which are SHIFT bytes of the row's string; returns the window that follows. Of
+// a window all bits are written, since those behind its first SHIFT are the next windows' and zeros behind the last.
+template <int SHIFT, int WIDTH>
+__device__ inline int write_windows(int count, int state, const uint32_t* notes, uint8_t* out) {
   uint64_t bits = 0;
-  int held = 0;
-  for (int i = 0; i < p.segments; ++i) {
-    const TrellisSegment& s = p.segment[i];
-    const int shift = trellis_shift(s.rate);
-    for (int64_t j = s.begin; j < s.begin + s.count; j += s.rate == 1 ? 2 : 1) {
-      const int group = state >> shift;
-      bits |= static_cast<uint64_t>(state & ((1 << shift) - 1)) << held;
-      for (held += shift; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
-      state = group + choices[j * kChoices + group] * (kTrellisStates >> shift);
-    }
+  EMB_UNROLL for (int i = 0; i < 8; ++i) {
+    if (i >= count) break;
+    bits |= static_cast<uint64_t>(state) << (i * SHIFT);
+    state = next_window<SHIFT>(state, notes + kNote * WIDTH * i);
   }
-  if (held) *out = static_cast<uint8_t>(bits);
+  EMB_UNROLL for (int i = 0; i < SHIFT; ++i) if (8 * i < count * SHIFT) out[i] = static_cast<uint8_t>(bits >> (8 * i));
+  return state;
 }
 
-// A warp a row. `choices`: (warps, coded, kChoices).
-__global__ void encode_trellis(Rows x, TrellisParams p, CodesOut out, uint8_t* choices, Call call) {
-  EMB_SHARED(float, levels, [kTrellisBooks * kTrellisStates]);
-  EMB_SHARED(float, costs, [kWarps][kTrellisStates]);
-  EMB_SHARED(float, leasts, [kWarps][kChoices]);
-  for (unsigned i = threadIdx.x; i < kTrellisBooks * kTrellisStates; i += blockDim.x)
-    levels[i] =
-        static_cast<float>(trellis_level(p.codebooks + i / kTrellisStates * kTrellisLevels, i % kTrellisStates));
-  __syncthreads();
-  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-  const int64_t number = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
-  float *cost = costs[warp], *least = leasts[warp];
-  uint8_t* mine = choices + number * p.coded * kChoices;
-  for (int64_t row = number; row < x.n; row += static_cast<int64_t>(gridDim.x) * kWarps) {
-    for (int64_t j = lane; j < x.d; j += 32) {
-      const float v = element(x, row, j);
-      if (!(v - v == 0.0f)) refuse(call, row);
-    }
-    for (int s = lane; s < kTrellisStates; s += 32) cost[s] = s ? __builtin_inff() : 0.0f;  // zeros beyond the string
-    __syncwarp(kAllLanes);
-    for (int64_t end = p.coded; end > 0;) {
-      const Step step = step_before(p, end);
-      end = step.j;
-      least_costs(cost, step.shift(), least, mine + step.j * kChoices);
-      __syncwarp(kAllLanes);
-      extend(x, p, row, step, levels, least, cost);
-      __syncwarp(kAllLanes);
-    }
-    const int state = lowest_state(cost);
-    if (lane == 0) write_path(p, mine, state, out.data + row * out.stride);
-    __syncwarp(kAllLanes);  // before the next row's choices
+// One thread: a row's string, from its first window to the last.
+__device__ inline void write_path(const TrellisParams& p, const uint32_t* notes, int state, uint8_t* out) {
+  EMB_ROLLED for (int i = 0; i < p.segments; ++i) {
+    const TrellisSegment& s = p.segment[i];
+    for_rate(s.rate, [&](auto window) {
+      constexpr int kShift = window.kShift, kWidth = window.kWidth, kEight = 8 * kWidth;
+      const uint32_t* note = notes + kNote * s.begin;
+      uint8_t* to = out + s.byte;
+      EMB_ROLLED for (int64_t left = s.count / kEight; left > 0; --left, note += kNote * kEight, to += kShift) {
+        state = write_windows<kShift, kWidth>(8, state, note, to);
+      }
+      state = write_windows<kShift, kWidth>(static_cast<int>(s.count % kEight / kWidth), state, note, to);
+    });
+  }
+}
+
+// Words of a row's notes; rows of a block begin in different banks.
+EMB_HD int64_t words_of_notes(const TrellisParams& p) { return kNote * (p.coded + 1); }
+
+// A warp a row; then one warp writes the paths of all, since each is a chain of loads. Notes that are not SHARED are in
+// `scratch`, those of all blocks.
+template <bool SHARED>
+__global__ void __launch_bounds__(32 * kMostWarps, SHARED ? 4 : 2)
+    encode_trellis(Rows x, TrellisParams p, CodesOut out, uint32_t* scratch, Call call) {
+  EMB_SHARED(Scaled, scaled, [kMostWarps][32]);
+  EMB_SHARED(int, states, [kMostWarps]);
+  EMB_DYN_SHARED(uint32_t, shared);
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  const int64_t words = words_of_notes(p);
+  uint32_t* notes = SHARED ? shared : scratch + blockIdx.x * warps * words;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * warps; first < x.n;
+       first += static_cast<int64_t>(gridDim.x) * warps) {
+    const int64_t row = first + warp < x.n ? first + warp : x.n - 1;  // the last one is encoded again
+    const int state = choose_windows(x, p, row, scaled[warp], notes + warp * words, call);
+    if (lane == 0) states[warp] = state;
+    __syncthreads();
+    // Not the same warp in each block: a scheduler has every fourth.
+    if (warp == blockIdx.x % warps && lane < warps && first + lane < x.n)
+      write_path(p, notes + lane * words, states[lane], out.data + (first + lane) * out.stride);
+    __syncthreads();
   }
 }
 
@@ -322,10 +437,19 @@ TrellisSource source_of(const Codes& codes, const TrellisParams& p, const Coarse
 
 int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, const Call& call) {
   if (x.n == 0) return 0;
-  const int64_t wanted = (x.n + kWarps - 1) / kWarps, blocks = wanted < kMostBlocks ? wanted : kMostBlocks;
-  if (!call.scratch) return blocks * kWarps * p.coded * kChoices;
-  EMB_LAUNCH((encode_trellis), static_cast<unsigned>(blocks), 32 * kWarps, 0, call.stream, x, p, out,
-             reinterpret_cast<uint8_t*>(call.scratch), call);
+  const int64_t each = 4 * words_of_notes(p);
+  for (int64_t warps = kMostWarps; warps >= kMostWarps / 2; warps /= 2) {
+    if (warps * each > kSharedNotes) continue;
+    allow_dynamic_shared(encode_trellis<true>, warps * each);
+    EMB_LAUNCH((encode_trellis<true>), blocks_for(x.n, warps), static_cast<unsigned>(32 * warps),
+               static_cast<size_t>(warps * each), call.stream, x, p, out, nullptr, call);
+    check(cudaGetLastError());
+    return 0;
+  }
+  const int64_t wanted = blocks_for(x.n, kMostWarps), blocks = wanted < kMostBlocks ? wanted : kMostBlocks;
+  if (!call.scratch) return blocks * kMostWarps * each;
+  EMB_LAUNCH((encode_trellis<false>), static_cast<unsigned>(blocks), 32 * kMostWarps, 0, call.stream, x, p, out,
+             reinterpret_cast<uint32_t*>(call.scratch), call);
   check(cudaGetLastError());
   return 0;
 }

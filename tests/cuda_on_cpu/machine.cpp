@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -18,6 +19,7 @@ namespace cuda_on_cpu {
 namespace {
 
 constexpr size_t kSharedLimit = 99 << 10;  // of the architectures we build for, the least that a block can ask for
+constexpr size_t kUnasked = 48 << 10;      // what a block may have of which nobody asked for more
 constexpr unsigned kThreads = 1024, kResident = 2;
 constexpr uint32_t kAll = 0xffffffffu;
 constexpr int kOrders = -5;  // in place of a lane: a collective that orders memory
@@ -80,7 +82,14 @@ class Machine {
   const dim3& grid() const { return grid_; }
   const dim3& threads() const { return threads_; }
 
-  void launch(dim3 g, dim3 t, size_t dynamic_bytes, void (*body)(const void*), const void* arguments) {
+  bool allow_dynamic(const void* kernel, int64_t bytes) {
+    if (bytes < 0 || static_cast<size_t>(bytes) > kSharedLimit) return false;
+    allowed_[kernel] = static_cast<size_t>(bytes);
+    return true;
+  }
+
+  void launch(const void* kernel, dim3 g, dim3 t, size_t dynamic_bytes, void (*body)(const void*),
+              const void* arguments) {
     const unsigned count = t.x * t.y * t.z;
     if (!count || count > kThreads || !g.x || !g.y || !g.z || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535)
       throw std::runtime_error("launch: a grid or a block of a size that no GPU has");
@@ -89,6 +98,9 @@ class Machine {
     body_ = body;
     arguments_ = arguments;
     error_.clear();
+    const auto asked = allowed_.find(kernel);
+    limit_ = asked != allowed_.end() && dynamic_bytes <= asked->second ? kSharedLimit : kUnasked;
+    if (dynamic_bytes > limit_) throw std::runtime_error(too_much(dynamic_bytes));
     std::mt19937_64 random(seed);
     std::vector<uint64_t> blocks(static_cast<uint64_t>(g.x) * g.y * g.z);
     for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = i;
@@ -149,7 +161,7 @@ class Machine {
       }
     size_t used = bytes;
     for (const Shared& s : block.shared) used += s.size;
-    if (used > kSharedLimit) fail("shared memory: " + std::to_string(used) + " bytes are more than a block may have");
+    if (used > limit_) fail(too_much(used));
     block.shared.push_back(make_shared(key, bytes));
     __tsan_release(block.shared.back().memory.get());
     return block.shared.back().memory.get();
@@ -160,6 +172,10 @@ class Machine {
  private:
   static std::string at(const char* name, int line) {
     return std::string(name) + " in line " + std::to_string(line) + ": ";
+  }
+
+  static std::string too_much(size_t bytes) {
+    return "shared memory: " + std::to_string(bytes) + " bytes are more than a block may have";
   }
 
   template <class T>
@@ -300,6 +316,8 @@ class Machine {
   const void* arguments_ = nullptr;
   std::string error_;
   char ended_ = 0;  // a token apart: what a thread did before it ended is not ordered before others that begin
+  std::map<const void*, size_t> allowed_;  // dynamic shared memory of kernels that asked for it
+  size_t limit_ = kUnasked;                // of the kernel that runs
 };
 
 }  // namespace
@@ -317,8 +335,10 @@ dim3 block_index() { return Machine::get().lane().block->index; }
 dim3 thread_index() { return Machine::get().lane().index; }
 unsigned lane_number() { return Machine::get().lane().linear % kWarp; }
 
-void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*), const void* arguments) {
-  Machine::get().launch(grid, threads, dynamic_bytes, body, arguments);
+bool allow_dynamic(const void* kernel, int64_t bytes) { return Machine::get().allow_dynamic(kernel, bytes); }
+void launch(const void* kernel, dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*),
+            const void* arguments) {
+  Machine::get().launch(kernel, grid, threads, dynamic_bytes, body, arguments);
 }
 void barrier(int line) {
   const Unwatched here;

@@ -17,9 +17,13 @@ constexpr unsigned kWarp = 32;
 enum class Order { forward, reverse, random };
 void set_order(Order order, uint64_t seed);
 
-// Runs body(arguments) on every thread; std::runtime_error says what a kernel did wrong, after which its threads are
-// given up.
-void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*), const void* arguments);
+// Lets a kernel have more dynamic shared memory than 48 KB, unless that is more than a GPU has.
+bool allow_dynamic(const void* kernel, int64_t bytes);
+
+// Runs body(arguments) of a kernel on every thread; std::runtime_error says what a kernel did wrong, after which its
+// threads are given up.
+void launch(const void* kernel, dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*),
+            const void* arguments);
 
 // -- what a thread asks for
 

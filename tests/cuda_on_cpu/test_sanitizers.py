@@ -96,7 +96,7 @@ FAULTS = {
     ),
     "a barrier of a warp removed": (
         *("thread", "data race", "trellis", "trellis.cu"),
-        *("kChoices);\n      __syncwarp(kAllLanes);", "kChoices);"),
+        *("__syncwarp(kAllLanes);\n      for_rate", "for_rate"),
     ),
     "codes that a warp has not written yet": (
         *("thread", "data race", "rotation", "rotation.cu"),
