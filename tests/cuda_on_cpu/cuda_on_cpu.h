@@ -17,8 +17,7 @@
 #define gridDim (::cuda_on_cpu::grid())
 
 #define EMB_LAUNCH(kernel, grid, block, smem, stream, ...) \
-  (static_cast<void>(stream),                              \
-   ::cuda_on_cpu::run(reinterpret_cast<const void*>(kernel), grid, block, smem, [=] { (kernel)(__VA_ARGS__); }))
+  (static_cast<void>(stream), ::cuda_on_cpu::run(grid, block, smem, [=] { (kernel)(__VA_ARGS__); }))
 #define EMB_SHARED(T, name, extent) \
   static const char name##_key = 0; \
   T(&name) extent = *static_cast<T(*) extent>(::cuda_on_cpu::shared(&name##_key, sizeof(T extent)))
@@ -42,8 +41,8 @@
 namespace cuda_on_cpu {
 
 template <class Body>
-void run(const void* kernel, dim3 grid, dim3 threads, size_t dynamic_bytes, const Body& body) {
-  launch(kernel, grid, threads, dynamic_bytes, [](const void* p) { (*static_cast<const Body*>(p))(); }, &body);
+void run(dim3 grid, dim3 threads, size_t dynamic_bytes, const Body& body) {
+  launch(grid, threads, dynamic_bytes, [](const void* p) { (*static_cast<const Body*>(p))(); }, &body);
 }
 
 template <class T>
@@ -159,9 +158,8 @@ inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess;
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
-  return ::cuda_on_cpu::allow_dynamic(reinterpret_cast<const void*>(kernel), bytes) ? cudaSuccess
-                                                                                    : cudaErrorInvalidValue;
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
+  return ::cuda_on_cpu::allow_dynamic(bytes) ? cudaSuccess : cudaErrorInvalidValue;
 }
 inline cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t) {
   return std::memset(p, value, bytes), cudaSuccess;

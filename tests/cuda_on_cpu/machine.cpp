@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -82,14 +81,13 @@ class Machine {
   const dim3& grid() const { return grid_; }
   const dim3& threads() const { return threads_; }
 
-  bool allow_dynamic(const void* kernel, int64_t bytes) {
+  bool allow_dynamic(int64_t bytes) {
     if (bytes < 0 || static_cast<size_t>(bytes) > kSharedLimit) return false;
-    allowed_[kernel] = static_cast<size_t>(bytes);
+    allowed_ = static_cast<size_t>(bytes);
     return true;
   }
 
-  void launch(const void* kernel, dim3 g, dim3 t, size_t dynamic_bytes, void (*body)(const void*),
-              const void* arguments) {
+  void launch(dim3 g, dim3 t, size_t dynamic_bytes, void (*body)(const void*), const void* arguments) {
     const unsigned count = t.x * t.y * t.z;
     if (!count || count > kThreads || !g.x || !g.y || !g.z || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535)
       throw std::runtime_error("launch: a grid or a block of a size that no GPU has");
@@ -98,8 +96,8 @@ class Machine {
     body_ = body;
     arguments_ = arguments;
     error_.clear();
-    const auto asked = allowed_.find(kernel);
-    limit_ = asked != allowed_.end() && dynamic_bytes <= asked->second ? kSharedLimit : kUnasked;
+    limit_ = dynamic_bytes <= allowed_ ? kSharedLimit : kUnasked;
+    allowed_ = 0;
     if (dynamic_bytes > limit_) throw std::runtime_error(too_much(dynamic_bytes));
     std::mt19937_64 random(seed);
     std::vector<uint64_t> blocks(static_cast<uint64_t>(g.x) * g.y * g.z);
@@ -316,8 +314,7 @@ class Machine {
   const void* arguments_ = nullptr;
   std::string error_;
   char ended_ = 0;  // a token apart: what a thread did before it ended is not ordered before others that begin
-  std::map<const void*, size_t> allowed_;  // dynamic shared memory of kernels that asked for it
-  size_t limit_ = kUnasked;                // of the kernel that runs
+  size_t allowed_ = 0, limit_ = kUnasked;  // dynamic shared memory of the next kernel, all that of the one that runs
 };
 
 }  // namespace
@@ -335,10 +332,9 @@ dim3 block_index() { return Machine::get().lane().block->index; }
 dim3 thread_index() { return Machine::get().lane().index; }
 unsigned lane_number() { return Machine::get().lane().linear % kWarp; }
 
-bool allow_dynamic(const void* kernel, int64_t bytes) { return Machine::get().allow_dynamic(kernel, bytes); }
-void launch(const void* kernel, dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*),
-            const void* arguments) {
-  Machine::get().launch(kernel, grid, threads, dynamic_bytes, body, arguments);
+bool allow_dynamic(int64_t bytes) { return Machine::get().allow_dynamic(bytes); }
+void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*), const void* arguments) {
+  Machine::get().launch(grid, threads, dynamic_bytes, body, arguments);
 }
 void barrier(int line) {
   const Unwatched here;

@@ -17,13 +17,13 @@ constexpr unsigned kWarp = 32;
 enum class Order { forward, reverse, random };
 void set_order(Order order, uint64_t seed);
 
-// Lets a kernel have more dynamic shared memory than 48 KB, unless that is more than a GPU has.
-bool allow_dynamic(const void* kernel, int64_t bytes);
+// Lets the next kernel have that much dynamic shared memory, where it is more than the 48 KB that need no word; false
+// where no block may have it. (On a GPU the kernel keeps the permission: ours ask before each launch.)
+bool allow_dynamic(int64_t bytes);
 
-// Runs body(arguments) of a kernel on every thread; std::runtime_error says what a kernel did wrong, after which its
-// threads are given up.
-void launch(const void* kernel, dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*),
-            const void* arguments);
+// Runs body(arguments) on every thread; std::runtime_error says what a kernel did wrong, after which its threads are
+// given up.
+void launch(dim3 grid, dim3 threads, size_t dynamic_bytes, void (*body)(const void*), const void* arguments);
 
 // -- what a thread asks for
 
