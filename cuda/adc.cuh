@@ -7,8 +7,9 @@ namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int kAdcFloats = 8192;    // of tables in shared memory at a time
-constexpr int kAdcRowsEach = 4;     // rows of a thread
+constexpr int kAdcFloats = 8192;       // of tables in shared memory at a time
+constexpr int kAdcRowsEach = 4;        // rows of a thread, where there are
+constexpr int64_t kAdcMany = 1 << 17;  // ... so many
 constexpr int kAdcQueries = 4;      // whose entries lie side by side, where there are so many: one look-up serves them
 constexpr int kNomineeBlock = 128;  // threads that score nominees
 constexpr int kCodewordsAtOnce = 16;  // codes of a row read at once
@@ -70,28 +71,28 @@ __device__ inline Entry<4> entry_at(const float* shared, int at, Entry<4>) {
 }
 
 // norms: the table of squared lengths of codewords; null but for cosine.
-template <int Q>
-__global__ void __launch_bounds__(kBlock)
+template <int Q, int ROWS>
+__global__ void __launch_bounds__(kBlock, ROWS == 1 ? 2 : 1)
     score_adc(Codes codes, Pq p, Bases bases, const float* tables, const float* norms, Group group) {
   EMB_SHARED(float4, aligned_memory, [kAdcFloats / 4]);
   float* shared = reinterpret_cast<float*>(aligned_memory);
   const int64_t query = static_cast<int64_t>(blockIdx.y) * Q;
   const int ksub = static_cast<int>(p.ksub), step = kAdcFloats / Q / ksub;  // a multiple of 8
-  const int64_t first = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlock * kAdcRowsEach + threadIdx.x;
+  const int64_t first = group.rows.begin + static_cast<int64_t>(blockIdx.x) * kBlock * ROWS + threadIdx.x;
   const float* mine = tables + query * p.m * ksub;
-  float sum[kAdcRowsEach][Q] = {}, square[kAdcRowsEach] = {};
+  float sum[ROWS][Q] = {}, square[ROWS] = {};
   EMB_ROLLED for (int64_t s = 0; s < p.m; s += step) {
     const int count = static_cast<int>(p.m - s < step ? p.m - s : step);
     __syncthreads();
     load_tables<Q>(p, mine, group.count - query, s, count, shared);
     __syncthreads();
     EMB_ROLLED for (int t = 0; t < count; t += kCodewordsAtOnce) {
-      SixteenCodes read[kAdcRowsEach] = {};
-      EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
+      SixteenCodes read[ROWS] = {};
+      EMB_UNROLL for (int r = 0; r < ROWS; ++r) {
         const int64_t row = first + static_cast<int64_t>(r) * kBlock;
         if (group.allowed(row)) read[r].read(row_of(codes, p, row), p, s + t);
       }
-      EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) EMB_UNROLL for (int half = 0; half < 2; ++half) {
+      EMB_UNROLL for (int r = 0; r < ROWS; ++r) EMB_UNROLL for (int half = 0; half < 2; ++half) {
         uint32_t code[8];
         codes_of(read[r].words[half], bits_of(p), code);
         EMB_UNROLL for (int i = 0; i < 8; ++i) {
@@ -104,7 +105,7 @@ __global__ void __launch_bounds__(kBlock)
       }
     }
   }
-  EMB_UNROLL for (int r = 0; r < kAdcRowsEach; ++r) {
+  EMB_UNROLL for (int r = 0; r < ROWS; ++r) {
     const int64_t row = first + static_cast<int64_t>(r) * kBlock;
     if (!group.allowed(row)) continue;
     EMB_UNROLL for (int q = 0; q < Q; ++q) {
@@ -115,12 +116,21 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
+template <int Q, int ROWS>
+void launch_adc_rows(const Codes& codes, const Pq& p, const Bases& bases, const float* tables, const float* norms,
+                     const Group& group, const Call& call) {
+  const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock * ROWS), blocks_for(group.count, Q));
+  EMB_LAUNCH((score_adc<Q, ROWS>), grid, kBlock, 0, call.stream, codes, p, bases, tables, norms, group);
+  check(cudaGetLastError());
+}
+
 template <int Q>
 void launch_adc(const Codes& codes, const Pq& p, const Bases& bases, const float* tables, const float* norms,
                 const Group& group, const Call& call) {
-  const dim3 grid(blocks_for(group.rows.end - group.rows.begin, kBlock * kAdcRowsEach), blocks_for(group.count, Q));
-  EMB_LAUNCH((score_adc<Q>), grid, kBlock, 0, call.stream, codes, p, bases, tables, norms, group);
-  check(cudaGetLastError());
+  if (group.rows.end - group.rows.begin < kAdcMany)
+    launch_adc_rows<Q, 1>(codes, p, bases, tables, norms, group, call);
+  else
+    launch_adc_rows<Q, kAdcRowsEach>(codes, p, bases, tables, norms, group, call);
 }
 
 // Eights of codewords, rounded once for all rows: (m, ksub, eights of a subspace), and their squared lengths.

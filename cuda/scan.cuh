@@ -24,7 +24,12 @@ namespace {
 constexpr int kPiece = 32;             // words of a row in shared memory at a time
 constexpr int kPieceRow = kPiece + 1;  // ... and where the next row's begin: in another bank
 constexpr int kScanBlock = 128;        // threads: few rows are spread over many multiprocessors
-constexpr int kFewQueries = 4;         // of a thread
+#if defined(EMB_HOPPER)
+constexpr int kNominatingBlocks = 2;
+#else
+constexpr int kNominatingBlocks = 1;
+#endif
+constexpr int kFewQueries = 4;  // of a thread
 
 // The bytes of an array of codes. Words that reach beyond it are put together from what is there.
 struct Bytes {
@@ -103,15 +108,21 @@ __device__ inline void stage(const Source& source, const Bytes& all, int64_t fir
                      first + bytes + 3 <= all.end && last + bytes + 3 <= all.end;
   const bool mine = 4 * lane < bytes + 3;
   __syncwarp(kAllLanes);  // the piece before was read
-  EMB_ROLLED for (int part = 0; part < 32; part += 16) {
-    uint32_t loaded[16];
-    EMB_UNROLL for (int r = 0; r < 16; ++r) {
-      const uint8_t* p = first + (part + r) * codes.stride;
-      const uint8_t* word = p - reinterpret_cast<uintptr_t>(p) % 4 + 4 * lane;
-      loaded[r] = whole && mine ? *reinterpret_cast<const uint32_t*>(word) : 0;
-      if (!whole && first_row + part + r < end_row && word < p + bytes) loaded[r] = all.word(word);
+  if (whole) {
+    EMB_ROLLED for (int part = 0; part < 32; part += 16) {
+      uint32_t loaded[16];  // on their way together
+      EMB_UNROLL for (int r = 0; r < 16; ++r) {
+        const uint8_t* p = first + (part + r) * codes.stride;
+        loaded[r] = mine ? *reinterpret_cast<const uint32_t*>(p - reinterpret_cast<uintptr_t>(p) % 4 + 4 * lane) : 0;
+      }
+      EMB_UNROLL for (int r = 0; r < 16; ++r) words[(part + r) * kPieceRow + lane] = loaded[r];
     }
-    EMB_UNROLL for (int r = 0; r < 16; ++r) words[(part + r) * kPieceRow + lane] = loaded[r];
+  } else {
+    EMB_ROLLED for (int r = 0; r < 32; ++r) {
+      const uint8_t* p = first + r * codes.stride;
+      const uint8_t* word = p - reinterpret_cast<uintptr_t>(p) % 4 + 4 * lane;
+      words[r * kPieceRow + lane] = first_row + r < end_row && word < p + bytes ? all.word(word) : 0;
+    }
   }
   __syncwarp(kAllLanes);
 }
@@ -226,7 +237,7 @@ __global__ void __launch_bounds__(kScanBlock, Q == 1 ? 4 : 2) score_rows(Source 
 // The source of codes that lie side by side in a row, `bits` a dimension.
 struct CodeSource {
   static constexpr bool kMayBeBad = false, kStaged = true;
-  static constexpr int kBeyond = 0, kTable = 0, kBlocks = 2;
+  static constexpr int kBeyond = 0, kTable = 0, kBlocks = kNominatingBlocks;
   using Raw = uint64_t;
   Codes from;
   int64_t dims;
