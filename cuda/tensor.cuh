@@ -3,10 +3,10 @@
 // x c, half the squared distances, are the product of
 //   c        |c|^2 / 2 in two parts  with
 //   -x       1 1,
-// added to |x|^2 / 2. Of the scores only the least of each group of 8 codewords is kept. It nominates the group where
-// errors could make it the least of all, and float32 chooses among the codewords of the nominated groups. Where that is
-// not certain, float32 goes through all codewords as nearest.cuh does, and float64 where that is not certain either. So
-// the result is that of nearest.cuh.
+// added to |x|^2 / 2. Of the scores only the least of each group of 8 codewords is kept. Groups are nominated whose
+// least could be the least of all but for errors, and float32 chooses among their codewords. Where that is not certain,
+// float32 goes through all codewords as nearest.cuh does, and float64 where that is not certain either. So the result
+// is that of nearest.cuh.
 #pragma once
 #include "nearest.cuh"
 
@@ -19,8 +19,9 @@ constexpr int kLeastDimensions = 4, kMostDimensions = 16;              // below 
 constexpr int kGroup = 8, kGroupTiles = 4, kClasses = kTiles / kGroupTiles;
 constexpr int kGroups = kTensorCodewords / kGroup;
 constexpr int kTensorWarps = 4;
-constexpr int kColumns = 4;  // of a lane at a time: two of each eight of half the rows of a warp
-constexpr int kRounds = 32;  // for which a block keeps the codewords that it has converted
+constexpr int kColumns = 4;         // of a lane at a time: two of each eight of half the rows of a warp
+constexpr int kRounds = 32;         // for which a block keeps the codewords that it has converted, at most:
+constexpr int kEnoughBlocks = 256;  // fewer would leave a GPU idle
 
 // Codewords from the origin and scaled; all not a number where float16 has no room for them, and so for no row. Each
 // group stands there twice, so that a lane can begin with any of its members.
@@ -309,7 +310,9 @@ __global__ void __launch_bounds__(32 * kTensorWarps, 4 - EIGHTS)
 // cache.
 template <int EIGHTS>
 void launch_tensor_cores(const Assignment& a, const Call& call) {
-  const unsigned blocks = blocks_for(a.x.n, kTensorWarps * 32 * kRounds);
+  constexpr int kRows = 32 * kTensorWarps;
+  const unsigned all = blocks_for(a.x.n, kRows), enough = blocks_for(kEnoughBlocks, a.m);
+  const unsigned kept = blocks_for(a.x.n, kRows * kRounds), blocks = kept > enough ? kept : all < enough ? all : enough;
   const dim3 grid(static_cast<unsigned>(a.m), blocks < 65535 ? blocks : 65535);
   EMB_LAUNCH((assign_rows_by_tensor_cores<EIGHTS>), grid, 32 * kTensorWarps, 0, call.stream, a,
              bytes_of_fours(a.x, a.d), call);
