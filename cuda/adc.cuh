@@ -93,6 +93,7 @@ __global__ void __launch_bounds__(kBlock, ROWS == 1 ? 2 : 1)
         if (group.allowed(row)) read[r].read(row_of(codes, p, row), p, s + t);
       }
       EMB_UNROLL for (int r = 0; r < ROWS; ++r) EMB_UNROLL for (int half = 0; half < 2; ++half) {
+        if (half == 0) __syncwarp(kAllLanes);  // or ptxas looks up all rows at once, and runs out of registers
         uint32_t code[8];
         codes_of(read[r].words[half], bits_of(p), code);
         EMB_UNROLL for (int i = 0; i < 8; ++i) {
