@@ -16,7 +16,7 @@
   ((kernel)<<<grid, block, smem, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__))
 // clang-format on
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
-#define EMB_HOPPER 1  // whose ptxas needs fewer registers than others where they are few
+#define EMB_HOPPER 1  // registers suffice there for some kernels that others spill
 #endif
 #define EMB_UNROLL _Pragma("unroll")      // before a loop over an array that shall stay in registers
 #define EMB_UNROLL_4 _Pragma("unroll 4")  // before a loop of short steps

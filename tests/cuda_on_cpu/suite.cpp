@@ -239,8 +239,8 @@ void expect_same_rows() {
       run([&](const Call& call) { return cuda::pq_topk({codes.get(), n, m}, p, coarse, s, call); });
     };
     search(0, nq, 0);
-    search(0, nq / 2, nq);
-    search(nq / 2, nq / 2, nq + nq / 2);
+    constexpr int64_t kFew = 14;
+    for (int64_t first = 0; first < nq; first += kFew) search(first, kFew, nq + first);
     for (int64_t i = 0; i < nq * k; ++i)
       if (ids[i] != ids[nq * k + i] || scores[i] != scores[nq * k + i]) {
         std::printf("result %lld is not that of tables\n", static_cast<long long>(i));
@@ -290,14 +290,37 @@ void trellis_family(const Case& c) {
   });
 }
 
+// Tensor cores nominate among the last rows, of codes at odd addresses.
+void many_family(const Case& c) {
+  if (c.n != 1) return;
+  constexpr int64_t n = 4096 + 70, d = 19, nq = 33, k = 3, bits = 3, stride = (d * bits + 7) / 8 + 1;
+  const Exact<float> queries = floats(nq * d, -1, 1), x = floats(n * d, -1, 1), scores(nq * k), levels(1 << bits);
+  const Exact<float> step = floats(d, 0.5f, 1), factor = floats(n, 0, 1), line = floats(d, 0, 1);
+  const Exact<uint8_t> codes = bytes(n * stride - 1, 256);
+  const Exact<int64_t> ids(nq * k);
+  for (int i = 0; i < 1 << bits; ++i) levels[i] = static_cast<float>(i - 4);
+  const Column column = {Column::f32, reinterpret_cast<const char*>(factor.get()), 4};
+  for (const Metric metric : {Metric::ip, Metric::cosine}) {
+    const Search s = {queries.get(), nq, d, metric, nullptr, k, scores.get(), ids.get()};
+    run([&](const Call& call) {
+      return cuda::flat_topk({reinterpret_cast<const char*>(x.get()), n, d, 4 * d, 4, Dtype::f32}, s, call);
+    });
+    run([&](const Call& call) {
+      const LevelsParams p = {levels.get(), nullptr, step.get(), nullptr, d, bits};
+      return cuda::levels_topk({codes.get(), n, stride}, p, {column, {line.get(), nullptr, 1}, column, line.get()}, s,
+                               call);
+    });
+  }
+}
+
 }  // namespace
 
 // suite FAMILY...: all of them without a name.
 int main(int count, char** names) {
   const std::pair<const char*, void (*)(const Case&)> families[] = {
-      {"runtime", runtime_family}, {"scalar", scalar_family},     {"levels", levels_family},
-      {"binary", binary_family},   {"rotation", rotation_family}, {"cluster", cluster_family},
-      {"pq", pq_family},           {"sparse", sparse_family},     {"trellis", trellis_family}};
+      {"runtime", runtime_family},   {"scalar", scalar_family},   {"levels", levels_family}, {"binary", binary_family},
+      {"rotation", rotation_family}, {"cluster", cluster_family}, {"pq", pq_family},         {"sparse", sparse_family},
+      {"trellis", trellis_family},   {"many", many_family}};
 #if defined(__SANITIZE_THREAD__)  // slow, and finds a race in any order
   constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::random};
 #else
