@@ -20,6 +20,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from cuda_peers import TORCH
 from embcodec import Codec, kernels, synchronize
 
 try:
@@ -94,29 +95,28 @@ def lines(n: int, d: int) -> Iterator[Case]:
 
 def dense(n: int, d: int) -> Iterator[Case]:
     xs = [cupy.random.standard_normal((n, d), np.float32) for _ in range(2)]
-    t = tensor(xs[0]) if torch else None
     lo, step = cupy.full(d, -4, np.float32), cupy.full(d, 8 / 255, np.float32)
     size = n * d
 
     def torch_encode(x: Any) -> Any:
-        return ((x - tensor(lo)) / tensor(step)).round_().clamp_(0, 255).to(torch.uint8)
+        return TORCH["sq_encode"](tensor(x), tensor(lo), tensor(step), 8)
 
     codes = cupy.empty((n, d), np.uint8)
     yield Case(
         "sq_encode 8 bits", d, [lambda x=x: kernels.sq_encode(x, lo, step, out=codes) for x in xs],
-        5 * size, n, lambda: torch_encode(t),
+        5 * size, n, lambda: torch_encode(xs[0]),
     )  # fmt: skip
     halves = [x.astype(np.float16) for x in xs]
     yield Case(
         "sq_encode 8 bits, float16", d,
         [lambda x=x: kernels.sq_encode(x, lo, step, out=codes) for x in halves], 3 * size, n,
-        lambda: torch_encode(tensor(halves[0])),
+        lambda: torch_encode(halves[0]),
     )  # fmt: skip
     out = cupy.empty((n, d), np.float32)
     all_codes = [kernels.sq_encode(x, lo, step) for x in xs]
     yield Case(
         "sq_decode 8 bits", d, [lambda c=c: kernels.sq_decode(c, lo, step, out=out) for c in all_codes],
-        5 * size, n, lambda: tensor(all_codes[0]) * tensor(step) + tensor(lo),
+        5 * size, n, lambda: TORCH["sq_decode"](tensor(all_codes[0]), tensor(lo), tensor(step), 8),
     )  # fmt: skip
     four = step * 17
     yield Case(
@@ -138,14 +138,9 @@ def dense(n: int, d: int) -> Iterator[Case]:
         "hadamard_sq_encode 8 bits", d,
         [lambda x=x: kernels.hadamard_sq_encode(x, signs, lo, step, out=codes) for x in xs], 5 * size, n,
     )  # fmt: skip
-
-    def torch_largest() -> Any:
-        at = torch.topk(t.abs(), 32).indices.sort(1).values
-        return at, t.gather(1, at)
-
     yield Case(
         "topk_encode, 32 of a row", d, [lambda x=x: kernels.topk_encode(x, 32) for x in xs],
-        (4 + 6 * 32 / d) * size, n, torch_largest,
+        (4 + 6 * 32 / d) * size, n, lambda: TORCH["topk_encode"](tensor(xs[0]), 32),
     )  # fmt: skip
 
 
@@ -156,18 +151,9 @@ def product(n: int, d: int) -> Iterator[Case]:
     out = cupy.empty((n, d), np.float32)
     for name, bits in (("x8", 8), ("x4", 4)):
         books = cupy.asarray(rng.standard_normal((m, 1 << bits, 8), np.float32))
-
-        def torch_nearest(books: Any = books) -> Any:
-            """In parts, since all scores at once do not fit the memory."""
-            t, c = tensor(xs[0]).view(n, m, 8).transpose(0, 1), tensor(books)
-            length = (c * c).sum(2)[:, None] / 2
-            for part in t.split(1 << 16, 1):
-                found = torch.baddbmm(length, part, c.transpose(1, 2), alpha=-1).argmin(2)
-            return found
-
         yield Case(
             f"pq_encode {m}{name}", d, [lambda x=x, b=books: kernels.pq_encode(x, b) for x in xs],
-            (4 + bits / 64) * n * d, n, torch_nearest,
+            (4 + bits / 64) * n * d, n, lambda b=books: TORCH["pq_encode"](tensor(xs[0]), tensor(b)),
         )  # fmt: skip
         codes = [cupy.random.randint(0, 256, (n, m * bits // 8), np.uint8) for _ in range(3)]
         yield Case(
@@ -218,10 +204,10 @@ def scans(n: int, d: int) -> Iterator[Case]:
     four = kernels.levels_encode(x, levels, step * 32)
 
     def torch_flat(q: Any) -> Any:
-        return torch.topk(tensor(q) @ tensor(x).T, K)
+        return TORCH["flat_topk"](tensor(x), tensor(q), K, "ip", None)
 
     def torch_sq(q: Any) -> Any:
-        return torch.topk(tensor(q) @ (tensor(codes) * tensor(step) + tensor(lo)).T, K)
+        return TORCH["sq_topk"](tensor(codes), tensor(lo), tensor(step), 8, tensor(q), K, "ip", None)
 
     for nq in (1, 64, 1000):
         q = cupy.random.standard_normal((nq, d), np.float32)

@@ -37,12 +37,16 @@ def _sq_decode(codes: Any, lo: Any, step: Any, bits: int) -> Any:
 
 
 def _nearest(x: Any, codebooks: Any) -> Any:
-    """Codes (n, m): the nearest of each subspace's codewords."""
+    """Codes (n, m): the nearest of each subspace's codewords; in parts, as not all scores fit the memory."""
     import torch
 
     m, _, dsub = codebooks.shape
-    parts = x.view(len(x), m, dsub).transpose(0, 1)
-    return torch.cdist(parts, codebooks).argmin(2).T.to(torch.uint8)
+    half_squares = (codebooks * codebooks).sum(2)[:, None] / 2
+    codes = [
+        torch.baddbmm(half_squares, part, codebooks.transpose(1, 2), alpha=-1).argmin(2)
+        for part in x.view(len(x), m, dsub).transpose(0, 1).split(1 << 16, 1)
+    ]
+    return torch.cat(codes, 1).T.to(torch.uint8)
 
 
 def _look_up(codes: Any, codebooks: Any) -> Any:

@@ -16,6 +16,7 @@ from embcodec import kernels, synchronize
 from embcodec.reference import REGISTRY, bytes_touched, outputs
 
 cupy = pytest.importorskip("cupy")
+goals = pytest.importorskip("cuda_goals")  # how to time; it needs CuPy
 try:
     cupy.cuda.runtime.getDeviceCount()
 except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -30,28 +31,9 @@ CASES = [
 ]
 
 
-def milliseconds(calls, repeats=5):
-    """Of one call: the median of several runs of all of them."""
-    times = []
-    for call in calls:
-        call()
-    for _ in range(repeats):
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        for call in calls:
-            call()
-        end.record()
-        end.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, end) / len(calls))
-    return float(np.median(times))
-
-
 @pytest.fixture(scope="module")
 def copy_bandwidth():
-    """Bytes a second, read and written."""
-    source = cupy.empty(1 << 28, np.float32)
-    target = cupy.empty_like(source)
-    return 2 * source.nbytes / milliseconds([lambda: cupy.copyto(target, source)]) * 1e3
+    return goals.copy_bandwidth()
 
 
 def on_device(inputs):
@@ -74,13 +56,13 @@ def test_kernel(benchmark, pytestconfig, copy_bandwidth, name, variant):
     )
     copies = [on_device(inputs) for _ in range(max(2, CACHE_BYTES // touched + 1))]
     calls = [lambda i=i: getattr(kernels, name)(**i) for i in copies]
-    took = milliseconds(calls)
+    took = goals.milliseconds(calls)
     synchronize()
     theirs = [peers(name, arguments) for arguments in copies]
     ratios = {}
     for library in theirs[0]:
         try:
-            ratios[library] = round(milliseconds([calls[library] for calls in theirs]) / took, 2)
+            ratios[library] = round(goals.milliseconds([calls[library] for calls in theirs]) / took, 2)
         except Exception as error:  # theirs: what CuPy does not have, or more memory than there is
             ratios[library] = type(error).__name__
     benchmark(calls[0])

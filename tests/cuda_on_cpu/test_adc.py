@@ -52,6 +52,7 @@ def assert_same(codes, codebooks, queries, k, metric="ip", mask=None, **centroid
         (129, 129, 6, 9, 256),
         (300, 200, 2, 20, 16),
         (300, 63, 5, 8, 256),
+        (300, 31, 5, 8, 256),  # tables alone
     ],
 )
 def test_shapes(later, nq, m, dsub, ksub, metric):

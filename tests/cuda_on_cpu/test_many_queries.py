@@ -18,15 +18,14 @@ RNG = np.random.default_rng(4)
 
 
 def some(name, d, **wanted):
-    """A variant's inputs with many rows and queries, of which some are near to later rows."""
+    """A variant's inputs with many rows and queries, of which some are near to later rows of floats."""
     kernel = REGISTRY[name]
     variant = next(v for v in kernel.variants if wanted.items() <= v.items())
     n = FIRST + LATER
     inputs = kernel.inputs(RNG.standard_normal((n, d), np.float32), np.random.default_rng(d), **variant)
     queries = RNG.standard_normal((NQ, d), np.float32)
-    decoded = {"flat_topk": "x"}.get(name)
-    if decoded:
-        queries[::3] = 2 * inputs[decoded][FIRST : FIRST + len(queries[::3])]
+    if name == "flat_topk":
+        queries[::3] = 2 * inputs["x"][FIRST : FIRST + len(queries[::3])]
     inputs["queries"] = queries
     return inputs
 
