@@ -18,9 +18,7 @@ __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
 
 __device__ inline GlobalRow row_of(const Codes& codes, const Pq& p, int64_t row) {
-  const int64_t last = (codes.n - 1) * codes.stride;
-  return {codes.data + row * codes.stride,
-          {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + (p.m * bits_of(p) + 7) / 8}};
+  return {codes.data + row * codes.stride, bytes_of(codes, (p.m * bits_of(p) + 7) / 8)};
 }
 
 // The codes of 16 subspaces from s on, s a multiple of 8; zeros behind the last.

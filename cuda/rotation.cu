@@ -137,9 +137,11 @@ struct SqCodesOut {
         values[i] = i < at.count ? rotated(y, p, j + i) : 0.0f;
         finite &= values[i] - values[i] == 0.0f;
       }
-      const uint64_t word = pack8(values, at, sq.bits, [&](float value, int64_t, int64_t dimension) {
-        return sq_code(value, sq.lo[dimension], inverse_step(sq.step[dimension]), top());
-      });
+      float lo[8], step[8];
+      load_floats(sq.lo + j, at.count, lo);
+      load_floats(sq.step + j, at.count, step);
+      const uint64_t word =
+          pack8(at.count, sq.bits, [&](int i) { return sq_code(values[i], lo[i], inverse_step(step[i]), top()); });
       store_word(out.data + row * out.stride + j / 8 * sq.bits, word, (at.count * sq.bits + 7) / 8);
     }
     return finite;

@@ -150,12 +150,6 @@ __device__ inline uint64_t pack8(int count, int bits, const Code& code) {
   return count < 8 ? word & ((uint64_t{1} << (count * bits)) - 1) : word;
 }
 
-// code(value, row, j) is one of b bits.
-template <class Code>
-__device__ inline uint64_t pack8(const float* values, const Place& at, int bits, const Code& code) {
-  return pack8(at.count, bits, [&](int i) { return i < at.count ? code(values[i], at.row, at.j + i) : 0; });
-}
-
 // A thread keeps what it needs to know of its dimensions and takes `each` rows of a tile of kApart * each,
 // kRowsEach at a time. Those are kApart apart, so that lanes side by side work side by side however short rows are.
 constexpr int kRowsEach = 4, kApart = 32;

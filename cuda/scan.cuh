@@ -42,11 +42,13 @@ struct Bytes {
     return word;
   }
 };
+__device__ inline Bytes bytes_of(const Codes& codes, int64_t row_bytes) {
+  const int64_t last = (codes.n - 1) * codes.stride;
+  return {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + row_bytes};
+}
 template <class Source>
 __device__ inline Bytes bytes_of(const Source& source) {
-  const Codes codes = source.codes();
-  const int64_t last = (codes.n - 1) * codes.stride;
-  return {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + source.place(source.d())};
+  return bytes_of(source.codes(), source.place(source.d()));
 }
 
 __device__ inline uint64_t lowest(uint64_t word, int bytes) {
