@@ -275,9 +275,9 @@ static constexpr int64_t topk_encode_scratch(int64_t d) { return 3 * (padded16(d
 static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
   return many_queries(d, queries) * (d + 5) + 6 * 16;
 }
-// ... and for the trellis encoder: a row converted and scaled, books, costs, decisions.
+// ... and for the trellis encoder: a row converted and scaled, books, 32 bytes of decisions for each component.
 static constexpr int64_t trellis_scratch(int64_t d) {
-  return row_scratch(d) + (kTrellisBooks + 2) * kTrellisStates + padded16(d) * kTrellisStates / 4;
+  return row_scratch(d) + kTrellisBooks * kTrellisStates + 8 * padded16(d);
 }
 
 // Vectors of windows of a trellis scan: each segment may end with two quarters.

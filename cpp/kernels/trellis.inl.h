@@ -10,31 +10,89 @@ namespace EMB_ISA {
 namespace {
 
 // A state is a window. The encoder goes from the last component to the first: the 2^shift windows that can follow
-// window w are (w >> shift) + b * groups, groups = 256 >> shift: whole vectors apart, and the same for 2^shift
-// neighbours.
+// window w are (w >> shift) + b * groups, groups = 256 >> shift: whole vectors apart up to a shift of 4, and the same
+// for 2^shift neighbours.
+constexpr int kStateVectors = kTrellisStates / 16;
+constexpr int kChoiceBytes = 32;  // of a step
 
-// least[t]: the least cost among states t + b * groups; choice[t]: the first b that has it.
-EMB_OP void trellis_least(const float* cost, int shift, float* least, uint8_t* choice) {
-  const int groups = kTrellisStates >> shift;
-  int t = 0;
-  for (; t + 16 <= groups; t += 16) {
-    f32x16 low = load(cost + t);
-    i32x16 which = splat_i32(0);
-    for (int b = 1; b < 1 << shift; ++b) {
-      const f32x16 other = load(cost + t + b * groups);
-      const mask16 better = less(other, low);
-      low = select(better, other, low);
-      which = select_i32(better, splat_i32(b), which);
+// The costs of all states, in registers where there are as many.
+struct StateCosts {
+  f32x16 of[kStateVectors];
+};
+
+// least[t]: the least cost among states t + b * groups. Which b comes first among those that have it, a tournament
+// says: its rounds are behind each other in `choice`, and of each match the bits of all groups, set where the second
+// wins.
+template <int SHIFT>
+EMB_OP void least_by_rounds(const StateCosts& cost, float* least, uint8_t* choice) {
+  constexpr int kVectors = kStateVectors >> SHIFT;
+#pragma GCC unroll 8
+  for (int g = 0; g < kVectors; ++g) {
+    f32x16 low[1 << SHIFT];
+#pragma GCC unroll 16
+    for (int b = 0; b < 1 << SHIFT; ++b) low[b] = cost.of[g + b * kVectors];
+    uint8_t* to = choice + 2 * g;
+#pragma GCC unroll 4
+    for (int left = 1 << (SHIFT - 1); left; left /= 2) {
+#pragma GCC unroll 8
+      for (int i = 0; i < left; ++i, to += 2 * kVectors) {
+        const uint16_t second = static_cast<uint16_t>(mask_bits(less(low[2 * i + 1], low[2 * i])));
+        __builtin_memcpy(to, &second, 2);
+        low[i] = min(low[2 * i + 1], low[2 * i]);
+      }
     }
-    store(least + t, low);
-    store_u8(choice + t, which);
+    store(least + 16 * g, low[0]);
   }
-  for (; t < groups; ++t) {
-    int which = 0;
-    for (int b = 1; b < 1 << shift; ++b)
-      if (cost[t + b * groups] < cost[t + which * groups]) which = b;
-    least[t] = cost[t + which * groups];
-    choice[t] = static_cast<uint8_t>(which);
+}
+
+// Of a match the bit of a group. The words that hold it are loaded before the group is known.
+template <int SHIFT>
+EMB_OP uint32_t match_bit(const uint8_t* match, int group) {
+  constexpr int kGroups = kTrellisStates >> SHIFT;
+  if constexpr (kGroups > 64) {
+    uint64_t words[2];
+    __builtin_memcpy(words, match, sizeof words);
+    return (group < 64 ? words[0] : words[1]) >> group % 64 & 1;
+  } else {
+    uint64_t word = 0;
+    __builtin_memcpy(&word, match, kGroups / 8);
+    return word >> group & 1;
+  }
+}
+
+template <int SHIFT>
+EMB_OP int choice_by_rounds(const uint8_t* choice, int group) {
+  constexpr int kBytes = (kTrellisStates >> SHIFT) / 8;
+  const uint8_t* round = choice + ((1 << SHIFT) - 2) * kBytes;  // the final
+  uint32_t b = match_bit<SHIFT>(round, group);
+#pragma GCC unroll 4
+  for (int matches = 2; matches < 1 << SHIFT; matches *= 2) {
+    round -= matches * kBytes;
+    b = 2 * b + match_bit<SHIFT>(round + b * kBytes, group);
+  }
+  return static_cast<int>(b);
+}
+
+// The same for groups within a vector: choice[t] is that b.
+EMB_OP void least_of_few(const StateCosts& cost, int groups, float* least, uint8_t* choice) {
+  f32x16 low = cost.of[0];
+  i32x16 which = splat_i32(0);
+#pragma GCC unroll 16
+  for (int v = 1; v < kStateVectors; ++v) {
+    const mask16 better = less(cost.of[v], low);
+    low = select(better, cost.of[v], low);
+    which = select_i32(better, splat_i32(v), which);
+  }
+  float lanes[16];
+  int32_t vector[16];
+  store(lanes, low);
+  store_i32(vector, which);
+  for (int t = 0; t < groups; ++t) {
+    int lane = t;
+    for (int other = t + groups; other < 16; other += groups)
+      if (lanes[other] < lanes[lane] || (lanes[other] == lanes[lane] && vector[other] < vector[lane])) lane = other;
+    least[t] = lanes[lane];
+    choice[t] = static_cast<uint8_t>((16 * vector[lane] + lane) / groups);
   }
 }
 
@@ -43,34 +101,18 @@ EMB_OP f32x16 weighted_error(const float* levels, f32x16 x, f32x16 weight) {
   return mul(weight, mul(t, t));
 }
 
-// cost[s] = least[s >> shift] + the weighted error of state s in this step's component or pair of components.
-EMB_OP void trellis_extend(const float* least, int shift, bool pair, const float* levels, const float* x,
-                           const float* weight, float* cost) {
-  const f32x16 x0 = splat(x[0]), w0 = splat(weight[0]);
-  const f32x16 x1 = splat(pair ? x[1] : 0.0f), w1 = splat(pair ? weight[1] : 0.0f);
-  for (int s = 0; s < kTrellisStates; s += 16) {
-    f32x16 error = weighted_error(levels + s, x0, w0);
-    if (pair) error = add(error, weighted_error(levels + kTrellisStates + s, x1, w1));
-    store(cost + s, add(spread(least + (s >> shift), shift), error));
-  }
-}
-
 // An encoder's scratch memory, trellis_scratch(d) floats.
 struct TrellisWork {
   float* row;       // components in units of their step
   float* levels;    // the codebooks as float32, a level for each window
-  float* cost;      // of each state
-  float* least;     // of each group of predecessors
-  uint8_t* choice;  // 256 a step
+  uint8_t* choice;  // kChoiceBytes for each component, a pair's with its first
 };
 
 inline TrellisWork trellis_work(const TrellisParams& p, float* scratch) {
   TrellisWork w;
   w.row = scratch;
   w.levels = w.row + 2 * padded16(p.d);
-  w.cost = w.levels + kTrellisBooks * kTrellisStates;
-  w.least = w.cost + kTrellisStates;
-  w.choice = reinterpret_cast<uint8_t*>(w.least + kTrellisStates);
+  w.choice = reinterpret_cast<uint8_t*>(w.levels + kTrellisBooks * kTrellisStates);
   for (int book = 0; book < kTrellisBooks; ++book)
     for (uint32_t window = 0; window < kTrellisStates; ++window)
       w.levels[book * kTrellisStates + static_cast<int>(window)] =
@@ -78,24 +120,76 @@ inline TrellisWork trellis_work(const TrellisParams& p, float* scratch) {
   return w;
 }
 
-EMB_OP int lowest_state(const float* cost) {
-  int best = 0;
-  for (int s = 1; s < kTrellisStates; ++s)
-    if (cost[s] < cost[best]) best = s;
-  return best;
+// From the last component of a segment to the first: cost[s] = least[s >> shift] + the weighted error of state s in the
+// component, or pair of them.
+template <int SHIFT, bool PAIR>
+EMB_OP void segment_costs(const TrellisParams& p, const TrellisSegment& s, const TrellisWork& w, const float* scaled,
+                          StateCosts& cost) {
+  const float* levels = w.levels + kTrellisStates * trellis_book(s.rate);
+  StateCosts now = cost;
+  for (int64_t j = s.begin + s.count; j > s.begin;) {
+    j -= PAIR ? 2 : 1;
+    float least[kTrellisStates / 2];
+    if constexpr (SHIFT <= 4)
+      least_by_rounds<SHIFT>(now, least, w.choice + j * kChoiceBytes);
+    else
+      least_of_few(now, kTrellisStates >> SHIFT, least, w.choice + j * kChoiceBytes);
+    const f32x16 x0 = splat(scaled[j]), w0 = splat(p.weight[j]);
+    const f32x16 x1 = splat(scaled[j + PAIR]), w1 = splat(p.weight[j + PAIR]);
+#pragma GCC unroll 16
+    for (int v = 0; v < kStateVectors; ++v) {
+      f32x16 error = weighted_error(levels + 16 * v, x0, w0);
+      if (PAIR) error = add(error, weighted_error(levels + kTrellisStates + 16 * v, x1, w1));
+      now.of[v] = add(spread(least + (16 * v >> SHIFT), SHIFT), error);
+    }
+  }
+  cost = now;
 }
 
-// From the first window to the last, the bits that each adds to the row's string.
-inline void trellis_trace(const TrellisParams& p, const TrellisWork& w, int state, uint8_t* out) {
+// call(shift) with the shift of a rate known to the compiler, 0 for pairs.
+template <int SHIFT>
+struct Shift {
+  constexpr int operator()() const { return SHIFT; }
+};
+template <class Call>
+EMB_OP void for_trellis_rate(int rate, const Call& call) {
+  switch (rate) {
+    case 1:
+      return call(Shift<0>());
+    case 2:
+      return call(Shift<1>());
+    case 4:
+      return call(Shift<2>());
+    case 6:
+      return call(Shift<3>());
+    case 8:
+      return call(Shift<4>());
+    case 10:
+      return call(Shift<5>());
+    default:
+      return call(Shift<6>());
+  }
+}
+
+// The bits that the windows of a segment add to the row's string, from `state` on; the first state behind it.
+template <int SHIFT, bool PAIR>
+EMB_OP int trace_segment(const TrellisSegment& s, const TrellisWork& w, int state, uint8_t* out) {
   uint64_t bits = 0;
   int held = 0;
-  for (int64_t j = 0; j < p.coded; j += p.rates[j] == 1 ? 2 : 1) {
-    const int shift = trellis_shift(p.rates[j]), group = state >> shift;
-    bits |= static_cast<uint64_t>(state & ((1 << shift) - 1)) << held;
-    for (held += shift; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
-    state = group + w.choice[j * kTrellisStates + group] * (kTrellisStates >> shift);
+  for (int64_t j = s.begin; j < s.begin + s.count; j += PAIR ? 2 : 1) {
+    bits |= static_cast<uint64_t>(state & ((1 << SHIFT) - 1)) << held;
+    for (held += SHIFT; held >= 8; held -= 8, bits >>= 8) *out++ = static_cast<uint8_t>(bits);
+    const int group = state >> SHIFT;
+    const uint8_t* choice = w.choice + j * kChoiceBytes;
+    int b;
+    if constexpr (SHIFT <= 4)
+      b = choice_by_rounds<SHIFT>(choice, group);
+    else
+      b = choice[group];
+    state = group + b * (kTrellisStates >> SHIFT);
   }
   if (held) *out = static_cast<uint8_t>(bits);
+  return state;
 }
 
 int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, Range r, float* scratch) {
@@ -105,16 +199,22 @@ int64_t trellis_encode(const Rows& x, const TrellisParams& p, CodesOut out, Rang
     if (!row) return i;
     float* scaled = w.row + padded16(p.d);
     for (int64_t j = 0; j < p.coded; ++j) scaled[j] = row[j] * p.inverse[j];
-    for (int s = 1; s < kTrellisStates; ++s) w.cost[s] = __builtin_inff();
-    w.cost[0] = 0.0f;  // nothing but zeros beyond the string
-    for (int64_t j = p.coded; j > 0;) {
-      const int rate = p.rates[j - 1], shift = trellis_shift(rate);
-      j -= rate == 1 ? 2 : 1;
-      trellis_least(w.cost, shift, w.least, w.choice + j * kTrellisStates);
-      trellis_extend(w.least, shift, rate == 1, w.levels + kTrellisStates * trellis_book(rate), scaled + j,
-                     p.weight + j, w.cost);
-    }
-    trellis_trace(p, w, lowest_state(w.cost), out.data + i * out.stride);
+    StateCosts cost;
+    float begin[16] = {};  // nothing but zeros beyond the string
+    for (int s = 1; s < 16; ++s) begin[s] = __builtin_inff();
+    for (int v = 0; v < kStateVectors; ++v) cost.of[v] = v ? splat(__builtin_inff()) : load(begin);
+    for (int n = p.segments; n--;)
+      for_trellis_rate(p.segment[n].rate, [&](auto shift) {
+        segment_costs<shift() ? shift() : 1, !shift()>(p, p.segment[n], w, scaled, cost);
+      });
+    float least;
+    uint8_t first;
+    least_of_few(cost, 1, &least, &first);
+    int state = first;
+    for (const TrellisSegment* s = p.segment; s < p.segment + p.segments; ++s)
+      for_trellis_rate(s->rate, [&](auto shift) {
+        state = trace_segment<shift() ? shift() : 1, !shift()>(*s, w, state, out.data + i * out.stride + s->byte);
+      });
   }
   return kAllFinite;
 }
@@ -176,31 +276,6 @@ EMB_OP void pair_levels(const TrellisParams& p, const TrellisSegment& s, const u
     store_pair_halves(out + r * stride + whole, out + other * stride + whole, look_up(first, w), look_up(second, w));
   }
 #endif
-}
-
-// call(shift) with the shift of a rate known to the compiler, 0 for pairs.
-template <int SHIFT>
-struct Shift {
-  constexpr int operator()() const { return SHIFT; }
-};
-template <class Call>
-EMB_OP void for_trellis_rate(int rate, const Call& call) {
-  switch (rate) {
-    case 1:
-      return call(Shift<0>());
-    case 2:
-      return call(Shift<1>());
-    case 4:
-      return call(Shift<2>());
-    case 6:
-      return call(Shift<3>());
-    case 8:
-      return call(Shift<4>());
-    case 10:
-      return call(Shift<5>());
-    default:
-      return call(Shift<6>());
-  }
 }
 
 // The levels of `count` rows, `stride` apart; beyond the coded ones of a row is what nobody may use.

@@ -59,11 +59,10 @@ EMB_OP mask16 less(f32x16 a, f32x16 b){EMB_LANES(mask16, vcltq_f32(a.v[i], b.v[i
     add_i32(i32x16 a, i32x16 b){EMB_LANES(i32x16, vaddq_s32(a.v[i], b.v[i]))}
 
 EMB_OP uint32_t mask_bits(mask16 m) {
-  const uint32_t weights[4] = {1, 2, 4, 8};
-  const uint32x4_t w = vld1q_u32(weights);
-  uint32_t bits = 0;
-  for (int i = 0; i < 4; ++i) bits |= vaddvq_u32(vandq_u32(m.v[i], w)) << (4 * i);
-  return bits;
+  const uint32_t weights[16] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  uint32x4_t four = vandq_u32(m.v[0], vld1q_u32(weights));
+  for (int i = 1; i < 4; ++i) four = vorrq_u32(four, vandq_u32(m.v[i], vld1q_u32(weights + 4 * i)));
+  return vaddvq_u32(four);
 }
 EMB_OP mask16 mask_of(uint32_t bits) {
   const uint32_t weights[4] = {1, 2, 4, 8};
@@ -172,11 +171,8 @@ EMB_OP f32x16 pick(f32x16 table, i32x16 index) {
 }
 
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
-EMB_OP f32x16 spread(const float* p, int shift) {
-  float lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = p[i >> shift];
-  return load(lanes);
-}
+EMB_OP f32x16 spread(const float* p, int shift){
+    EMB_LANES(f32x16, vcombine_f32(vdup_n_f32(p[4 * i >> shift]), vdup_n_f32(p[(4 * i + 2) >> shift])))}
 #undef EMB_LANES
 
 EMB_OP void butterfly(float32x4_t& a, float32x4_t& b) {

@@ -79,9 +79,9 @@ EMB_OP mask16 less(f32x16 a, f32x16 b){EMB_LANES(mask16, a.v[i] < b.v[i])} EMB_O
     add_i32(i32x16 a, i32x16 b){EMB_LANES(i32x16, a.v[i] + b.v[i])}
 
 EMB_OP uint32_t mask_bits(mask16 m) {  // lane i to bit i
-  uint32_t bits = 0;
-  for (int i = 0; i < 16; ++i) bits |= (m.v[i / 4][i % 4] & 1u) << i;
-  return bits;
+  const i32x4 four = (m.v[0] & i32x4{1, 2, 4, 8}) | (m.v[1] & i32x4{16, 32, 64, 128}) |
+                     (m.v[2] & i32x4{256, 512, 1024, 2048}) | (m.v[3] & i32x4{4096, 8192, 16384, 32768});
+  return static_cast<uint32_t>((four[0] | four[1]) | (four[2] | four[3]));
 }
 EMB_OP mask16 mask_of(uint32_t bits) {  // bit i to lane i
   mask16 m;
@@ -218,7 +218,10 @@ EMB_OP f32x16 hadamard16(f32x16 a) {
 // Lane l gets p[l >> shift]; shift is 1 to 6, and only 16 >> shift values of p are read (one at least).
 EMB_OP f32x16 spread(const float* p, int shift) {
   f32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = p[i >> shift];
+  for (int i = 0; i < 4; ++i) {
+    const float first = p[4 * i >> shift], second = p[(4 * i + 2) >> shift];
+    r.v[i] = f32x4{first, first, second, second};
+  }
   return r;
 }
 

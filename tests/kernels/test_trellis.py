@@ -54,6 +54,18 @@ def test_a_last_unit_of_any_size_and_rate(isa):
             assert got[0].tobytes() == scores.tobytes()
 
 
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("rate", RATES[1:])
+def test_of_equal_costs_the_lowest_window_wins(rate, isa):
+    """Few distinct levels, rows of small integers: nearly every choice is among equals."""
+    rng, d = np.random.default_rng(rate), 40
+    x = rng.integers(-3, 4, (16, d)).astype(np.float32)
+    books = rng.integers(-2, 3, (8, LEVELS)).astype(np.int8)
+    plan = books, np.ones(d, np.float32), np.full(d, rate, np.uint8), np.ones(d, np.float32)
+    wanted = REGISTRY["trellis_encode"].reference(x, *plan)
+    np.testing.assert_array_equal(kernels.trellis_encode(x, *plan, isa=isa), wanted)
+
+
 @pytest.mark.parametrize(
     "rates",
     [
