@@ -191,6 +191,23 @@ def test_large_results_in_memory_already_written(odd):
 
 
 @pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("d", [1, 3, 15, 37, 513, 4096, 4097])
+def test_large_results_of_rows_of_any_length(d, isa):
+    """Of a chunk of rows, what fills no cache line is written with the next."""
+    rng = np.random.default_rng(d)
+    n = (5 << 20) // (4 * d) + 7
+    codes = rng.integers(256, size=(n, d), dtype=np.uint8)
+    low, step = np.zeros(d, np.float32), np.ones(d, np.float32)
+    for odd in (0, 1, 13):
+        memory = np.full(n * d + 64, 7, np.float32)
+        out = memory[odd : odd + n * d].reshape(n, d)
+        kernels.sq_decode(codes, low, step, out=out, threads=2, isa=isa)
+        np.testing.assert_array_equal(out, codes)
+        assert (memory[:odd] == 7).all()
+        assert (memory[odd + n * d :] == 7).all()
+
+
+@pytest.mark.parametrize("isa", LEVELS)
 @pytest.mark.parametrize(("d", "k"), [(7, 3), (100, 1), (384, 32), (401, 400), (1000, 90)])
 def test_rows_unlike_the_row_before(d, k, isa):
     """topk_encode expects of a row what it found in those before; being wrong must not show."""
