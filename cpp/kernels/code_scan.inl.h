@@ -24,19 +24,20 @@ struct CodeBlock32 {
 
 #if EMB_CODE_PRODUCTS
 
-// Bytes of a query, in one plane or in two, the second of what the first leaves out; one plane's lie `stride` apart.
+// Bytes of queries, `stride` apart. Where `finer` is set, those from the products' first fine place on count units that
+// are smaller by so many bits.
 struct CodeQueries {
   int64_t stride;
-  int planes;
   int8_t* bytes;
-  float *unit, *constant, *error, *extra, *extra_error, *slack;
-  float* base;  // (centroids, kManyQueries)
+  int32_t* finer;
+  float *unit, *constant, *error, *extra, *extra_error, *slack;  // the unit is that of a sum
+  float* base;                                                   // (centroids, kManyQueries)
 };
 
-inline CodeQueries code_queries(int64_t stride, int planes, int64_t centroids, Room& room) {
+inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
   CodeQueries q = {stride,
-                   planes,
-                   room.take<int8_t>(kManyQueries * planes * stride),
+                   room.take<int8_t>(kManyQueries * stride),
+                   room.take<int32_t>(kManyQueries),
                    room.take<float>(kManyQueries),
                    room.take<float>(kManyQueries),
                    room.take<float>(kManyQueries),
@@ -45,42 +46,42 @@ inline CodeQueries code_queries(int64_t stride, int planes, int64_t centroids, R
                    room.take<float>(kManyQueries),
                    room.take<float>((centroids ? centroids : 1) * kManyQueries)};
   for (int64_t i = 0; i < kManyQueries; ++i) q.base[i] = 0.0f;
-  for (int64_t i = 0; i < kManyQueries * planes * stride; ++i) q.bytes[i] = 0;
+  for (int64_t i = 0; i < kManyQueries * stride; ++i) q.bytes[i] = 0;
   return q;
 }
-
-constexpr float kSecondPlane = 1.0f / 254.0f;  // its unit, in units of the first's
 
 template <class Products>
 inline void put_code_query(const Products& rows, const CodeForm& form, const float* folded, const CodeQueries& q,
                            int64_t i) {
-  float largest = 0.0f;
-  double lost = 0.0, rest_sum = 0.0;
+  float largest[2] = {0.0f, 0.0f};  // of what counts the larger units, and of the rest
   for (int64_t j = 0; j < rows.d; ++j) {
     const float size = __builtin_fabsf(folded[j]);
-    largest = size > largest ? size : largest;
+    float& most = largest[rows.place(j) >= rows.first_fine];
+    most = size > most ? size : most;
   }
   const float values = static_cast<float>(rows.largest), most = byte_limit(rows.largest);
   const float rounded = rounding_of(rows.d) * (form.sizes + 1e-30f);
   const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge;
-  const float unit = finite && largest > 1e-30f ? largest / most : 1e-30f;
+  const float coarse = largest[0] / static_cast<float>(1 << rows.most_finer);
+  const float unit = finite ? __builtin_fmaxf(__builtin_fmaxf(largest[1], coarse) / most, 1e-30f) : 1e-30f;
+  int finer = 0;
+  while (finer < rows.most_finer && largest[0] > unit * most * static_cast<float>(1 << finer)) ++finer;
+  double lost = 0.0, rest_sum = 0.0;
   for (int64_t j = 0; finite && j < rows.d; ++j) {
-    double rest = static_cast<double>(folded[j]), step = static_cast<double>(unit);
-    for (int plane = 0; plane < q.planes; ++plane, step *= static_cast<double>(kSecondPlane)) {
-      const float scaled = __builtin_rintf(static_cast<float>(rest / step));
-      const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
-      rest -= static_cast<double>(byte) * step;
-      q.bytes[(i * q.planes + plane) * q.stride + rows.place(j)] = static_cast<int8_t>(byte);
-    }
-    lost += rest * rest;
+    const int64_t place = rows.place(j);
+    const float step = place < rows.first_fine ? unit * static_cast<float>(1 << finer) : unit;
+    const float scaled = __builtin_rintf(folded[j] / step);
+    const float byte = scaled > most ? most : scaled < -most ? -most : scaled;
+    const double rest = static_cast<double>(folded[j]) - static_cast<double>(byte) * static_cast<double>(step);
+    q.bytes[i * q.stride + place] = static_cast<int8_t>(byte);
+    lost += __builtin_fabs(rest);
     rest_sum += rest;
   }
   // Values lie around values / 2: that much of what the bytes leave out is known.
-  const float length = values / 2 * __builtin_sqrtf(static_cast<float>(rows.d));
-  const float error = (static_cast<float>(__builtin_sqrt(lost)) + unit * 1e-4f) * length + form.off;
+  q.finer[i] = finer;
   q.unit[i] = unit;
   q.constant[i] = form.constant + static_cast<float>(rest_sum) * values / 2;
-  q.error[i] = finite ? kMargin * (error + rounded) : __builtin_inff();
+  q.error[i] = finite ? kMargin * (static_cast<float>(lost) * values / 2 + form.off + rounded) : __builtin_inff();
   q.extra[i] = form.extra;
   q.extra_error[i] = kMargin * rounding_of(rows.d) * form.extra_sizes;
 }
@@ -91,9 +92,8 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
   uint32_t wanted = 0;
   for (int r = 0; r < kCodeBlock; r += 16) {
     const f32x16 factor = load(block.factor + r), addend = load(block.addend + r);
-    f32x16 most = to_f32(load_i32(sums + r));
-    if (q.planes == 2) most = muladd(to_f32(load_i32(sums + kCodeBlock + r)), splat(kSecondPlane), most);
-    most = mul(muladd(most, splat(q.unit[i]), splat(q.constant[i])), factor);
+    const f32x16 sum = to_f32(load_i32(sums + r));
+    f32x16 most = mul(muladd(sum, splat(q.unit[i]), splat(q.constant[i])), factor);
     most = muladd(abs(factor), splat(q.error[i]), most);
     most = muladd(addend, splat(q.extra[i]), muladd(abs(addend), splat(q.extra_error[i]), most));
     most = add(most, add(splat(q.slack[i]), gather(q.base + i, load_i32(block.base + r))));
@@ -133,7 +133,8 @@ inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const
 // The query's bytes lie as a tile meets their codes: of kBytes bytes of codes first the lowest `bits` of each, then the
 // next ones.
 struct PackedProducts : PackedCodes {
-  static constexpr int kPlanes = 1;
+  static constexpr int64_t first_fine = 0;
+  static constexpr int most_finer = 0;
   EMB_OP int64_t bytes() const { return (d * bits + 7) / 8; }
   EMB_OP int64_t loads() const { return (bytes() + kBytes - 1) / kBytes; }
   EMB_OP int64_t read() const { return loads() * kBytes; }
@@ -149,7 +150,7 @@ struct PackedProducts : PackedCodes {
     for (int r = 0; r < block.count; r += kCodeTile)
       code_products<BITS, TABLE>(block.rows + r, loads(), query, values, sums + r);
   }
-  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
+  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int, int32_t* out) const {
     switch (table ? -bits : bits) {
       case 8:
         return add_up<8, false>(block, query, out);
@@ -182,7 +183,7 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
   float *values = room.take<float>(stride), *folded = room.take<float>(stride);
-  const CodeQueries q = code_queries(rows.query_stride(), rows.kPlanes, coarse.count, room);
+  const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
     put_code_query(rows, form_of(x, folded), folded, q, i);
@@ -193,8 +194,8 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
     row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
     for (int64_t i = 0; i < count && block.count; ++i) {
       TopK& best = scan.best[queries.begin + i];
-      int32_t sums[2 * kCodeBlock] = {};
-      rows.sums(block, q.bytes + i * q.planes * q.stride, sums);
+      int32_t sums[kCodeBlock] = {};
+      rows.sums(block, q.bytes + i * q.stride, q.finer[i], sums);
       if (i == 0) put_terms(terms_of, block);  // not before: they lie behind codes that the sums ask for ahead
       for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
         const int64_t id = block.ids[__builtin_ctz(wanted)];

@@ -335,68 +335,86 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
 
 #if EMB_WINDOW_PRODUCTS
 
-// Codes as scan_codes_few multiplies them: their values are the levels + 128. In two planes, since few levels are as
-// large as the largest: with one, the bound let through so many rows that they took two thirds of the time.
+// Codes as scan_codes_few multiplies them: their values are the levels + 128. Components of most energy count larger
+// units of a query than the others: with one unit for all, the bound lets up to half of the rows through.
 struct TrellisProducts {
-  static constexpr int kPlanes = 2;
   const TrellisParams& p;
   int64_t d;
   int largest;
   const WindowVector* vectors;
-  int64_t count[4];  // of vectors: windows of one component, of two, quarters of each
-  int32_t* places;   // of each component's byte in a query
-  int64_t stride;
+  int64_t count[2][4];  // of larger units and of others: windows of one component, of two, quarters of each
+  int32_t* places;      // of each component's byte in a query
+  int64_t first_fine, stride;
+  int most_finer;
 
   EMB_OP int64_t bytes() const { return p.bytes; }
   EMB_OP int64_t read() const { return p.bytes + kWindows; }
   EMB_OP int64_t query_stride() const { return stride; }
   EMB_OP int64_t place(int64_t j) const { return places[j]; }
-  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int32_t* out) const {
-    const WindowVector *pairs = vectors + count[0], *quarters = pairs + count[1], *quarter_pairs = quarters + count[2];
-    const int8_t *of_pairs = query + count[0] * kWindows, *of_quarters = of_pairs + count[1] * 2 * kWindows,
-                 *of_quarter_pairs = of_quarters + count[2] * kQuarter;
+  EMB_OP void sums(const CodeBlock32& block, const int8_t* query, int finer, int32_t* out) const {
     for (int r = 0; r < block.count; r += kCodeTile, out += kCodeTile) {
       const uint8_t* const* rows = block.rows + r;
-      CodeSums a = no_sums(), b = no_sums();
-      for (int t = 0; t < kCodeTile; t += 8)
-        add_windows<8, false>(rows + t, vectors, count[0], query, stride, a.row + t, b.row + t);
-      for (int t = 0; t < kCodeTile; t += 4)
-        add_windows<4, true>(rows + t, pairs, count[1], of_pairs, stride, a.row + t, b.row + t);
-      QuarterSums c = no_quarter_sums(), e = no_quarter_sums();
-      add_quarters<false>(rows, quarters, count[2], of_quarters, stride, c, e);
-      add_quarters<true>(rows, quarter_pairs, count[3], of_quarter_pairs, stride, c, e);
+      const WindowVector* v = vectors;
+      const int8_t* at = query;
+      CodeSums a = no_sums();
+      QuarterSums c = no_quarter_sums();
+      for (int group = 0; group < 2; ++group) {
+        const int64_t* n = count[group];
+        if (group) shift_sums(a, c, finer);
+        at = add_windows<false>(rows, v, n[0], at, a);
+        at = add_windows<true>(rows, v + n[0], n[1], at, a);
+        at = add_quarters<false>(rows, v + n[0] + n[1], n[2], at, c);
+        at = add_quarters<true>(rows, v + n[0] + n[1] + n[2], n[3], at, c);
+        v += n[0] + n[1] + n[2] + n[3];
+      }
       store_sums(a, c, out);
-      store_sums(b, e, out + kCodeBlock);
     }
   }
 };
 
-// Which windows are looked up together: as many as a vector has, then those that would leave half of one empty, by
-// quarters.
+// Which windows are looked up together: as many as a vector has, several times where a lane has room, then those that
+// would leave half of a vector empty, by quarters.
+constexpr int64_t kCoarse = 48;  // vectors of which the first component comes before it count larger units
 EMB_OP TrellisProducts trellis_products(const TrellisParams& p, Room& room) {
   int8_t* books = room.take<int8_t>(kTrellisBooks * kTrellisLevels);
   for (int i = 0; i < kTrellisBooks * kTrellisLevels; ++i)
     books[i] = static_cast<int8_t>(static_cast<uint8_t>(p.codebooks[i]) ^ 0x80u);
   WindowVector* v = room.take<WindowVector>(window_vectors(p.d));
-  TrellisProducts rows = {p, p.coded, 255, v, {}, room.take<int32_t>(p.coded), 0};
+  TrellisProducts rows = {p, p.coded, 255, v, {}, room.take<int32_t>(p.coded), 0, 0, 0};
   int64_t at = 0;
-  for (int kind = 0; kind < 4; ++kind) {
-    const bool quarter = kind >= 2;
-    const int width = 1 + kind % 2, lanes = quarter ? kQuarter : kWindows;
+  for (int kind = 0; kind < 8; ++kind) {
+    const bool fine = kind >= 4, quarter = kind % 4 >= 2;
+    const int width = 1 + kind % 2;
+    if (kind == 4) rows.first_fine = at;
     for (const TrellisSegment* s = p.segment; s < p.segment + p.segments; ++s) {
       if (trellis_width(s->rate) != width) continue;
       const int64_t all = (s->count + width - 1) / width, whole = (all + kWindows / 2 - 1) / kWindows * kWindows;
       const int shift = trellis_shift(s->rate);
-      for (int64_t i = quarter ? whole : 0; i < (quarter ? all : whole); i += lanes, at += width * lanes) {
-        const int8_t* book = books + kTrellisLevels * trellis_book(s->rate);
-        *v++ = window_vector(s->byte + i * shift / 8, p.bytes, shift, book, quarter);
-        for (int64_t j = i * width; j < (i + lanes) * width && j < s->count; ++j)
-          rows.places[s->begin + j] = static_cast<int32_t>(at + j % width * lanes + j / width - i);
-        ++rows.count[kind];
+      const int8_t* book = books + kTrellisLevels * trellis_book(s->rate);
+      const int64_t begin = quarter ? whole : 0, end = quarter ? all : whole;
+      // Windows up to `turn` begin in a vector that is coarse.
+      const int64_t lanes = quarter ? kQuarter : kWindows, ahead = kCoarse - s->begin;
+      const int64_t vectors = ahead > 0 ? (ahead + width * lanes - 1) / (width * lanes) : 0;
+      int64_t turn = vectors * lanes;
+      turn = turn < begin ? begin : turn > end ? end : turn;
+      for (int64_t i = fine ? turn : begin; i < (fine ? end : turn);) {
+        const int64_t left = ((fine ? end : turn) - i + lanes - 1) / lanes, most = quarter ? 1 : window_sets(shift);
+        const int sets = static_cast<int>(left < most ? left : most);
+        *v++ = window_vector(s->byte + i * shift / 8, p.bytes, shift, sets, book, quarter);
+        for (int64_t w = 0; w < sets * lanes && i + w < all; ++w) {
+          const int64_t to = at + window_place(w, sets, width, lanes);
+          for (int64_t k = 0; k < width && (i + w) * width + k < s->count; ++k)
+            rows.places[s->begin + (i + w) * width + k] = static_cast<int32_t>(to + k * lanes);
+        }
+        i += sets * lanes;
+        at += width * sets * lanes;
+        ++rows.count[fine][kind % 4];
       }
     }
   }
   rows.stride = (at + kWindows - 1) / kWindows * kWindows;
+  const int64_t most = kMostOfBytes - (rows.stride - rows.first_fine);
+  while (rows.most_finer < 7 && (rows.first_fine << (rows.most_finer + 1)) <= most) ++rows.most_finer;
   return rows;
 }
 
