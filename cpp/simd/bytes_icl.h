@@ -43,9 +43,7 @@ EMB_OP LevelBook load_book(const int8_t* book) { return {_mm512_loadu_si512(book
 
 // w, or 255 - w where that is less.
 #if defined(EMB_EMULATED)
-EMB_OP __m512i mirrored(windows w) {
-  return _mm512_mask_sub_epi8(w, _mm512_movepi8_mask(w), _mm512_set1_epi8(-1), w);
-}
+EMB_OP __m512i mirrored(windows w) { return _mm512_mask_sub_epi8(w, _mm512_movepi8_mask(w), _mm512_set1_epi8(-1), w); }
 #else
 // As a matrix of bits: the highest is added to each. By a mask it takes as long as all the rest of the look-up.
 EMB_OP __m512i mirrored(windows w) {
