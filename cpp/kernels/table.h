@@ -275,9 +275,10 @@ static constexpr int64_t topk_encode_scratch(int64_t d) { return 3 * (padded16(d
 static constexpr int64_t sparse_topk_scratch(int64_t d, int64_t queries) {
   return many_queries(d, queries) * (d + 5) + 6 * 16;
 }
-// ... and for the trellis encoder: a row converted and scaled, books, 32 bytes of decisions for each component.
+// ... and for the trellis encoder: a row converted and scaled, books, so many bytes of choices for each component.
+constexpr int kChoiceBytes = kTrellisStates / 8;
 static constexpr int64_t trellis_scratch(int64_t d) {
-  return row_scratch(d) + kTrellisBooks * kTrellisStates + 8 * padded16(d);
+  return row_scratch(d) + kTrellisBooks * kTrellisStates + padded16(d) * kChoiceBytes / 4;
 }
 
 // Vectors of windows of a trellis scan: each segment may end with two quarters.

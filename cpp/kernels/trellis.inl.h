@@ -13,7 +13,6 @@ namespace {
 // window w are (w >> shift) + b * groups, groups = 256 >> shift: whole vectors apart up to a shift of 4, and the same
 // for 2^shift neighbours.
 constexpr int kStateVectors = kTrellisStates / 16;
-constexpr int kChoiceBytes = 32;  // of a step
 
 // The costs of all states, in registers where there are as many.
 struct StateCosts {
@@ -336,7 +335,7 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
 #if EMB_WINDOW_PRODUCTS
 
 // Codes as scan_codes_few multiplies them: their values are the levels + 128. Components of most energy count larger
-// units of a query than the others: with one unit for all, the bound lets up to half of the rows through.
+// units of a query than the others: with one unit for all, the bound lets up to two thirds of the rows through.
 struct TrellisProducts {
   const TrellisParams& p;
   int64_t d;
@@ -372,9 +371,10 @@ struct TrellisProducts {
   }
 };
 
+constexpr int64_t kCoarse = 48;  // vectors of which the first component comes before it count larger units
+
 // Which windows are looked up together: as many as a vector has, several times where a lane has room, then those that
 // would leave half of a vector empty, by quarters.
-constexpr int64_t kCoarse = 48;  // vectors of which the first component comes before it count larger units
 EMB_OP TrellisProducts trellis_products(const TrellisParams& p, Room& room) {
   int8_t* books = room.take<int8_t>(kTrellisBooks * kTrellisLevels);
   for (int i = 0; i < kTrellisBooks * kTrellisLevels; ++i)

@@ -70,15 +70,13 @@ def test_of_equal_costs_the_lowest_window_wins(rate, isa):
 @pytest.mark.parametrize("d", [48, 384])
 def test_a_row_whose_products_err_as_far_as_they_may(d, isa):
     """What a query loses as bytes has the sign of the level in each component; the best before is close."""
-    books = np.tile(
-        np.array([-127, 127], np.int8), (8, LEVELS // 2)
-    )  # a component's sign is its own lowest bit
+    # A component's sign is its own lowest bit.
+    books = np.tile(np.array([-127, 127], np.int8), (8, LEVELS // 2))
     rates, step = np.full(d, 12, np.uint8), np.ones(d, np.float32)
     query = np.full((1, d), 0.45, np.float32) + np.arange(d, dtype=np.float32) % 50
     query[0, [0, d // 2, d - 1]] = 127, 127, 0.05
-    rows = np.packbits(np.tile(np.array([1, 0, 0, 0, 0, 0], np.uint8), d), bitorder="little")[None].repeat(
-        100, axis=0
-    )
+    plus = np.tile(np.array([1, 0, 0, 0, 0, 0], np.uint8), d)
+    rows = np.packbits(plus, bitorder="little")[None].repeat(100, axis=0)
     rows[:99, -1] &= 3  # minus in the last component, whose bits begin with the byte's third
     scores, ids = kernels.trellis_topk(rows, books, step, rates, query, 1, isa=isa)
     assert ids[0, 0] == 99
