@@ -64,6 +64,8 @@ int64_t hamming_topk(const Codes& codes, const Codes& wanted, int64_t bytes, con
 int64_t hadamard_rotate(const Rows& x, const Rotation& p, float* out, const Call& call);
 int64_t hadamard_sq_encode(const Rows& x, const Rotation& p, const SqParams& sq, CodesOut out, const Call& call);
 
+int64_t project(const Rows& x, const Projection& p, float* out, const Call& call);
+
 // m codebooks of ksub codewords each, side by side in a row of x.
 int64_t vq_encode(const Rows& x, const float* codebook, int64_t k, int32_t* ids, const Call& call);
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call);

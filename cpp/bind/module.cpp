@@ -30,6 +30,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   register_levels(m);
   register_binary(m);
   register_rotation(m);
+  register_projection(m);
   register_cluster(m);
   register_pq(m);
   register_sparse(m);

@@ -4,6 +4,7 @@
 #include "binary.inl.h"
 #include "cluster.inl.h"
 #include "levels.inl.h"
+#include "projection.inl.h"
 #include "rotation.inl.h"
 #include "scalar.inl.h"
 #include "sparse.inl.h"
@@ -19,7 +20,7 @@ const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
     levels_encode, levels_decode, levels_topk,
     bits_encode, bits_decode, hamming_topk, bits_topk,
-    hadamard_rotate,
+    hadamard_rotate, project,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
     pq_encode, pq_decode, pq_tables, pq_topk,
     topk_encode, topk_decode, sparse_topk,

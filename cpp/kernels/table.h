@@ -57,6 +57,13 @@ struct Rotation {
   bool inverse;
 };
 
+// A matrix (d, columns) for rows less the mean (d,), which may be null.
+struct Projection {
+  const float* matrix;
+  const float* mean;
+  int64_t d, columns;
+};
+
 // A codebook (k, d) as given, and as codebook_pack lays it out for the search of the nearest codeword.
 struct Codebook {
   const float* values;
@@ -157,6 +164,7 @@ struct Kernels {
                     float* scratch);
 
   int64_t (*hadamard_rotate)(const Rows& x, const Rotation& p, RowsOut out, Range r, float* scratch);
+  int64_t (*project)(const Rows& x, const Projection& p, float* out, Range r, float* scratch);
 
   void (*codebook_pack)(const float* codebook, int64_t k, int64_t d, float* packed);
   int64_t (*vq_encode)(const Rows& x, const Codebook& c, int32_t* ids, Range r, float* scratch);
@@ -234,7 +242,7 @@ static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t 
 // or tables of 16 queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
-  const int64_t few = 32 * (d + 64) / 4 + 2 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 10 * 16;
+  const int64_t few = 32 * (d + 64) / 4 + 5 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 10 * 16;
   const int64_t tables =
       2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries), many = level_scan_scratch(d, queries, centroids);
@@ -245,6 +253,12 @@ static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t c
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
 static constexpr int64_t rotation_scratch(int64_t d, int64_t size) {
   return row_scratch(d) + (size < 320 ? 320 : size);
+}
+
+// Projection: rows that pass over a panel of the matrix together, their sums, and some dimensions of the panel.
+constexpr int64_t kProjectedRows = 96, kWidestPanel = 64, kPanelDims = 128;
+static constexpr int64_t projection_scratch(int64_t d) {
+  return kProjectedRows * (padded16(d) + kWidestPanel) + kWidestPanel * kPanelDims;
 }
 
 // Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.

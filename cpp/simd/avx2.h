@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;      // 4 sums of two registers each leave room for the operands
 constexpr int kColumnRows = 6, kColumnVectors = 1;  // 12 of the 16 registers
-constexpr int kGroup = 4;                           // codewords compared at a time with 16 rows
+constexpr int kPanelRows = 6, kPanelVectors = 1;
+constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
 
 struct f32x16 {
   __m256 lo, hi;

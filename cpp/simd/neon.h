@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kTileRows = 2, kTileQueries = 2;
 constexpr int kColumnRows = 6, kColumnVectors = 1;  // 24 of the 32 registers
-constexpr int kGroup = 4;                           // codewords compared at a time with 16 rows
+constexpr int kPanelRows = 6, kPanelVectors = 1;
+constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
 
 struct f32x16 {
   float32x4_t v[4];

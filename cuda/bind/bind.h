@@ -62,6 +62,7 @@ void register_scalar(py::module_& m);
 void register_levels(py::module_& m);
 void register_binary(py::module_& m);
 void register_rotation(py::module_& m);
+void register_projection(py::module_& m);
 void register_cluster(py::module_& m);
 void register_pq(py::module_& m);
 void register_sparse(py::module_& m);

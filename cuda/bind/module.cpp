@@ -24,6 +24,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   register_levels(m);
   register_binary(m);
   register_rotation(m);
+  register_projection(m);
   register_cluster(m);
   register_pq(m);
   register_sparse(m);

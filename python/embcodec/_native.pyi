@@ -190,6 +190,12 @@ def hadamard_rotate(
     x: _Any, dtype: int, signs: _F32, inverse: bool, x_out: _F32, threads: int, isa: int, /
 ) -> None: ...
 
+# projection: matrix (d, c), mean (d,). x - mean in float32, then from j = 0 on y = fma(x[j], matrix[j], y), y
+# being +0.0 at first.
+def project(
+    x: _Any, dtype: int, matrix: _F32, mean: _F32 | None, y_out: _F32, threads: int, isa: int, /
+) -> None: ...
+
 # cluster: codebook float32 (k, d). kmeans_fit returns the inertia, a float64 sum of (x - c)^2 taken
 # directly. Initial codewords are rows perm[0:k] of a partial Fisher-Yates shuffle: perm = 0..n-1; for i in
 # 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64 started at `seed` (s +=

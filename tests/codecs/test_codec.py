@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from embcodec import available_isa, get_isa, set_isa
 from embcodec.codecs import Codec, NotFittedError, load
 from embcodec.codecs import rows as rows_module
 
@@ -32,6 +34,20 @@ def test_a_row_does_not_depend_on_its_neighbours(codec: Codec, rows: np.ndarray)
         np.testing.assert_array_equal(codec.encode(rows[start:stop]), codes[start:stop])
     order = np.random.default_rng(0).permutation(len(rows))
     np.testing.assert_array_equal(codec.encode(rows[order]), codes[order])
+
+
+def test_bytes_are_the_same_on_every_level(codec: Codec, rows: np.ndarray) -> None:
+    codes = codec.encode(rows)
+    decoded = codec.decode(codes)
+    before = get_isa()
+    try:
+        for isa in available_isa():
+            set_isa(isa)
+            assert codec.decode(codes).tobytes() == decoded.tobytes(), isa
+            if not re.search("PQ|VQ", codec.spec):  # whose assignments are only near-optimal
+                np.testing.assert_array_equal(codec.encode(rows), codes, err_msg=isa)
+    finally:
+        set_isa(before)
 
 
 def test_fit_is_deterministic(codec: Codec) -> None:

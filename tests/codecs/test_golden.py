@@ -19,9 +19,6 @@ assert _SPEC.loader is not None
 golden = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(golden)
 
-# another BLAS may round a projection another way in the last place, and move a value over a boundary
-PROJECTED = ("PCA", "OPQ", "RR", "JL", "TCQ", "MRL23,LM4")
-
 
 @pytest.mark.parametrize("spec", golden.SPECS)
 def test_golden(spec: str) -> None:
@@ -31,11 +28,7 @@ def test_golden(spec: str) -> None:
     with np.load(codes_path) as file:
         codes, decoded = file["codes"], file["decoded"]
     np.testing.assert_allclose(codec.decode(codes), decoded, rtol=0, atol=1e-5)
-    again = codec.encode(golden.make_rows(20))
-    if any(stage in spec for stage in PROJECTED):
-        assert (again != codes).mean() < 0.02
-    else:
-        np.testing.assert_array_equal(again, codes)
+    np.testing.assert_array_equal(codec.encode(golden.make_rows(20)), codes)
 
 
 def test_what_is_documented_has_a_golden_file() -> None:

@@ -109,13 +109,13 @@ def test_pca_takes_few_rows_constant_dimensions_and_far_means() -> None:
     close(stage.inverse(stage.forward(x)), x, 1e-6)
 
 
-def test_a_matrix_is_widened_once_for_each_fit(rows: np.ndarray) -> None:
+def test_a_matrix_is_transposed_once_for_each_fit(rows: np.ndarray) -> None:
     stage = fit_transform_stage("PCA8", rows)
-    first = stage.wide("components")
-    assert stage.wide("components") is first
+    first = stage.transposed("components")
+    assert stage.transposed("components") is first
     stage.fit(-rows[: len(rows) // 2] * rows[0], None, 0)
-    np.testing.assert_array_equal(stage.wide("components"), stage.components.astype(np.float64))
-    assert not np.array_equal(stage.wide("components"), first)
+    np.testing.assert_array_equal(stage.transposed("components"), stage.components.T)
+    assert not np.array_equal(stage.transposed("components"), first)
 
 
 def test_hr_spreads_a_spike_and_comes_back(rows: np.ndarray) -> None:

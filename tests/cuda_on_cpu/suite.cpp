@@ -153,6 +153,16 @@ void rotation_family(const Case& c) {
   }
 }
 
+void projection_family(const Case& c) {
+  const Exact<float> mean = floats(c.d, -1, 1);
+  for (const int64_t columns : {1, 70}) {
+    const Exact<float> matrix = floats(c.d * columns, -1, 1), y(c.n * columns);
+    run([&](const Call& call) {
+      return cuda::project(c.rows(), {matrix.get(), mean.get(), c.d, columns}, y.get(), call);
+    });
+  }
+}
+
 void cluster_family(const Case& c) {
   const int64_t k = c.n < 5 ? c.n : 5;
   const Exact<float> book(k * c.d);
@@ -318,9 +328,12 @@ void many_family(const Case& c) {
 // suite FAMILY...: all of them without a name.
 int main(int count, char** names) {
   const std::pair<const char*, void (*)(const Case&)> families[] = {
-      {"runtime", runtime_family},   {"scalar", scalar_family},   {"levels", levels_family}, {"binary", binary_family},
-      {"rotation", rotation_family}, {"cluster", cluster_family}, {"pq", pq_family},         {"sparse", sparse_family},
-      {"trellis", trellis_family},   {"many", many_family}};
+      {"runtime", runtime_family},   {"scalar", scalar_family},
+      {"levels", levels_family},     {"binary", binary_family},
+      {"rotation", rotation_family}, {"projection", projection_family},
+      {"cluster", cluster_family},   {"pq", pq_family},
+      {"sparse", sparse_family},     {"trellis", trellis_family},
+      {"many", many_family}};
 #if defined(__SANITIZE_THREAD__)  // slow, and finds a race in any order
   constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::random};
 #else

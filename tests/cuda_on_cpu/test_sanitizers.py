@@ -117,6 +117,10 @@ FAULTS = {
         *("thread", "data race", "levels", "levels.cu"),
         *("p.levels[middle]);\n    }\n    __syncthreads();", "p.levels[middle]);\n    }"),
     ),
+    "tiles that are still read": (
+        *("thread", "data race", "projection", "projection.cu"),
+        *("first += kStep) {\n    __syncthreads();", "first += kStep) {"),
+    ),
     "codebooks that are not complete": (
         *("thread", "data race", "pq", "pq.cu"),
         *("books[i] = from[i];\n  __syncthreads();", "books[i] = from[i];"),

@@ -123,6 +123,18 @@ void rotation_family(Results& out, const Kernels& k, Case c) {
   }
 }
 
+// By columns that fill a panel and that do not, with a mean and without.
+void projection_family(Results& out, const Kernels& k, Case c) {
+  const Exact<float> mean = c.floats(c.d, -1, 1), scratch(projection_scratch(c.d));
+  for (const int64_t columns : {1, 16, 131}) {
+    const Exact<float> matrix = c.floats(c.d * columns, -1, 1), y(c.n * columns);
+    for (const float* less : {mean.get(), static_cast<float*>(nullptr)}) {
+      k.project(c.rows(), {matrix.get(), less, c.d, columns}, y.get(), {0, c.n}, scratch.get());
+      out.add("project", y);
+    }
+  }
+}
+
 void cluster_family(Results& out, const Kernels& k, Case c) {
   constexpr int64_t kClusters = 21;
   const Range r = {0, c.n};
@@ -278,8 +290,8 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
 
 Results run_all(const Kernels& k, int64_t n, int64_t d, const char* kind) {
   Results out;
-  for (const auto family : {scalar_family, levels_family, binary_family, rotation_family, cluster_family, conversions,
-                            pq_family, trellis_family})
+  for (const auto family : {scalar_family, levels_family, binary_family, rotation_family, projection_family,
+                            cluster_family, conversions, pq_family, trellis_family})
     family(out, k, Case(n, d, kind));
   sparse_family<uint16_t>(out, k, Case(n, d, kind));
   sparse_family<uint32_t>(out, k, Case(n, d, kind));

@@ -128,6 +128,22 @@ ERRORS = [
     (lambda: k.pq_encode(X, BOOKS[:, 1:]), ValueError, "pq_encode: ksub must be 256 or 16, got 15"),
     (lambda: k.pq_decode(WORDS, BOOKS), ValueError, "pq_decode: codes must be (n, 2), got (10, 3)"),
     (lambda: k.pq_tables(X[:, 1:], BOOKS), ValueError, "pq_tables: queries must be (nq, 24), got (10, 23)"),
+    (lambda: k.project(X, BOOKS[0]), ValueError, "project: matrix must be (24, c), got (16, 6)"),
+    (
+        lambda: k.project(X, np.ones((D, 0), np.float32)),
+        ValueError,
+        "project: matrix must be (24, c) with c > 0, got (24, 0)",
+    ),
+    (
+        lambda: k.project(X, np.full((D, 2), np.inf, np.float32)),
+        ValueError,
+        "project: matrix has a non-finite value",
+    ),
+    (
+        lambda: k.project(X, np.ones((D, 2), np.float32), SIGNS[1:]),
+        ValueError,
+        "project: mean must be (24,), got (23,)",
+    ),
     (
         lambda: k.topk_decode(INDICES, VALUES[1:], D),
         ValueError,

@@ -12,6 +12,7 @@ from embcodec.reference.binary import bits_encode, bits_topk, hamming_topk
 from embcodec.reference.cluster import kmeans_fit, vq_encode
 from embcodec.reference.levels import levels_decode, levels_encode
 from embcodec.reference.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
+from embcodec.reference.projection import project
 from embcodec.reference.rotation import hadamard_rotate
 from embcodec.reference.scalar import (
     flat_topk,
@@ -260,6 +261,15 @@ def test_tables_hold_a_score_for_each_codeword(rng, metric):
     q, c = queries.reshape(3, 5, 1, 2), codebooks[None]
     want = ((q - c) ** 2).sum(axis=3) if metric == "l2" else (q * c).sum(axis=3)
     np.testing.assert_allclose(pq_tables(queries, codebooks, metric), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_a_projection_is_a_product(rng, dtype):
+    x = rng.standard_normal((9, 40)).astype(dtype)
+    matrix, mean = rng.standard_normal((40, 11), np.float32), rng.standard_normal(40, np.float32)
+    for less in (None, mean):
+        want = (x.astype(np.float64) - (0 if less is None else less)) @ matrix.astype(np.float64)
+        np.testing.assert_allclose(project(x, matrix, less), want, rtol=0, atol=2e-5)
 
 
 def test_the_largest_magnitudes_are_kept(rng):

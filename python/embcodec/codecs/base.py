@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, F64, I32, U8, Bools, Floats, finish
+from .rows import F32, I32, U8, Bools, Floats, finish
 from .scan import Hits, topk_decoded
 
 T = TypeVar("T")
@@ -72,10 +72,10 @@ class Stage(ABC):
             kept = self._kept[name] = (sources, made)
         return cast(T, kept[1])
 
-    def wide(self, name: str) -> F64:
-        """The fitted matrix of that name in float64, for `rows.project`."""
+    def transposed(self, name: str) -> F32:
+        """The transpose of the fitted matrix of that name, in C order, for `rows.project`."""
         matrix: F32 = getattr(self, name)
-        return self.kept(name, (matrix,), lambda: matrix.astype(np.float64))
+        return self.kept(name, (matrix,), lambda: matrix.T.copy())
 
     def fit(self, x: F32, queries: F32 | None, seed: int) -> None:
         """Fit on the sample x (n, d), n >= 1, and on queries (nq, d) if there are any."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from .base import Tensor, Transform
-from .rows import F32, F64, project, to_float32
+from .rows import F32, F64, project
 from .spec import register
 
 _SIZE = r"([1-9]\d{0,6})"
@@ -123,13 +123,13 @@ class PCA(_Sized):
         return self.mean
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.wide("components").T, minus=self.mean)
+        return project(x, self.transposed("components"), self.mean)
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.wide("components")) + self.mean
+        return project(z, self.components) + self.mean
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.wide("components").T)
+        return project(q, self.transposed("components"))
 
 
 def covariance(x: F32, mean: F64) -> F64:
@@ -160,16 +160,17 @@ class RR(Transform):
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
         d = x.shape[1]
         q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
-        self.rotation = to_float32(q * np.sign(np.diagonal(r)))  # without the signs Q would not be uniform
+        signs = np.sign(np.diagonal(r))  # without them Q would not be uniform
+        self.rotation = np.ascontiguousarray(q * signs, np.float32)
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.wide("rotation"))
+        return project(x, self.rotation)
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.wide("rotation").T)
+        return project(z, self.transposed("rotation"))
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.wide("rotation"))
+        return project(q, self.rotation)
 
 
 @register
@@ -195,13 +196,14 @@ class JL(_Sized):
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
         gaussian = np.random.default_rng(seed).standard_normal((x.shape[1], self.size)) / np.sqrt(self.size)
         self.projection = gaussian.astype(np.float32)
-        self.pseudo_inverse = np.linalg.pinv(self.projection.astype(np.float64)).astype(np.float32)
+        inverse = np.linalg.pinv(self.projection.astype(np.float64))
+        self.pseudo_inverse = np.ascontiguousarray(inverse, np.float32)
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.wide("projection"))
+        return project(x, self.projection)
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.wide("pseudo_inverse"))
+        return project(z, self.pseudo_inverse)
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.wide("pseudo_inverse").T)
+        return project(q, self.transposed("pseudo_inverse"))

@@ -56,13 +56,13 @@ class OPQ(Transform):
         self.rotation = np.ascontiguousarray(rotation, np.float32)
 
     def forward(self, x: F32) -> F32:
-        return project(x, self.wide("rotation"))
+        return project(x, self.rotation)
 
     def inverse(self, z: F32) -> F32:
-        return project(z, self.wide("rotation").T)
+        return project(z, self.transposed("rotation"))
 
     def adjoint(self, q: F32) -> F32:
-        return project(q, self.wide("rotation"))
+        return project(q, self.rotation)
 
 
 def _dealt(variance: F64, m: int) -> I64:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embcodec._backends import cuda
+from embcodec._backends import cuda, run
 from embcodec._backends.arrays import CUPY, NUMPY, TORCH, adopted, library_of
 from embcodec.kernels import _checks
 
@@ -24,7 +24,7 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32, float16, bfloat16 or float64
 
-BLOCK_BYTES = 8 << 20  # float32; with the float64 of `project`, six times this is in use at a time
+BLOCK_BYTES = 8 << 20  # float32; with what stages make of it, a few times this is in use
 DEVICE_BLOCK_BYTES = 256 << 20
 
 
@@ -163,13 +163,8 @@ def halves(column: npt.NDArray[np.float16]) -> F32:
     return np.where(np.isfinite(values), values, np.float32(0))
 
 
-def project(x: F32, matrix: F64, minus: F32 | None = None) -> F32:
-    """(x - minus) @ matrix, accumulated in float64.
-
-    BLAS orders its sums by the number of rows and of threads. The float64 sum hides that: after rounding to
-    float32 a row has the same bits in whatever batch it comes, which a float32 product would not give.
-    """
-    wide = x.astype(np.float64)
-    if minus is not None:
-        wide -= minus
-    return to_float32(wide @ matrix)
+def project(x: Floats, matrix: F32, mean: F32 | None = None) -> F32:
+    """`kernels.project`, for matrices that were checked, in C order, when they were fitted or loaded."""
+    out: F32 = empty(x, (x.shape[0], matrix.shape[1]), _checks.FLOAT32)
+    run("project", (x, matrix, mean), (out,), None, None)
+    return out

@@ -86,7 +86,9 @@ class TCQ(Coder):
         mean = x.mean(axis=0, dtype=np.float64)
         variance, vectors = np.linalg.eigh(covariance(x, mean) / len(x))
         asked = x if queries is None else queries
-        energy = (project(asked[: 1 << 16], vectors) ** 2).mean(axis=0, dtype=np.float64)
+        energy = (project(asked[: 1 << 16], np.ascontiguousarray(vectors, np.float32)) ** 2).mean(
+            axis=0, dtype=np.float64
+        )
         weight = np.sqrt(energy / max(energy.mean(), 1e-300))
         order = np.argsort(-weight * np.maximum(variance, 0), kind="stable")
         vectors = vectors[:, order] * np.sign(vectors[np.abs(vectors[:, order]).argmax(axis=0), order])
@@ -101,7 +103,7 @@ class TCQ(Coder):
         self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator
     ) -> None:
         """With the factor or without, whichever finds more of the true neighbours of held-out queries."""
-        z = project(x, self.wide("components").T, minus=self.mean)
+        z = project(x, self.transposed("components"), self.mean)
         size = self.code_size(x.shape[1])
         plain = self._fitted(z, size, weight, spread, 0)
         self.__dict__.update(plain)
@@ -154,7 +156,7 @@ class TCQ(Coder):
 
     def encode(self, x: Floats, out: U8) -> None:
         refuse_nonfinite(self.text, "x", x)
-        z = project(to_float32(x), self.wide("components").T, minus=self.mean)
+        z = project(x, self.transposed("components"), self.mean)
         codes = self._strings(z)
         out[:, : codes.shape[1]] = codes
         out[:, codes.shape[1] :] = 0
@@ -172,7 +174,7 @@ class TCQ(Coder):
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         part, factors = self._part(codes)
         z = trellis_decode(part, *self._books(), factors)
-        return np.add(project(z, self.wide("components")), self.mean, out=out)
+        return np.add(project(z, self.components), self.mean, out=out)
 
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
@@ -191,7 +193,7 @@ class TCQ(Coder):
         threads: int | None,
     ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
-        turn = self.wide("components").T
+        turn = self.transposed("components")
         centroids = self.kept(
             "centroids",
             (coarse.centroids, self.mean, self.components),

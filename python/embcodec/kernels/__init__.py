@@ -24,6 +24,7 @@ from embcodec.kernels.binary import bits_decode, bits_encode, bits_topk, hamming
 from embcodec.kernels.cluster import kmeans_fit, vq_encode
 from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk
 from embcodec.kernels.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
+from embcodec.kernels.projection import project
 from embcodec.kernels.rotation import hadamard_rotate, hadamard_size, hadamard_sq_encode
 from embcodec.kernels.scalar import (
     flat_topk,
@@ -56,6 +57,7 @@ __all__ = [
     "pq_fit",
     "pq_tables",
     "pq_topk",
+    "project",
     "rowsq_decode",
     "rowsq_encode",
     "rowsq_topk",

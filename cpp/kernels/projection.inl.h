@@ -1,0 +1,115 @@
+// Rows times a matrix. A value is one fused multiply-add a dimension, in order, whatever the level and the batch.
+#pragma once
+#include "rows.inl.h"
+
+namespace embcodec {
+namespace EMB_ISA {
+namespace {
+
+constexpr int64_t kPanel = 16 * kPanelVectors;  // columns of the matrix that a tile takes
+static_assert(kPanel <= kWidestPanel && kProjectedRows % kPanelRows == 0, "");
+
+// Some dimensions of a panel as a tile reads them: side by side, zeros behind the last column.
+EMB_OP void pack_panel(const float* from, int64_t row_stride, int64_t columns, int64_t dims, float* panel) {
+  const int64_t count = columns < kPanel ? columns : kPanel;
+  for (int64_t i = 0; i < dims; ++i, from += row_stride, panel += kPanel)
+    for (int64_t j = 0; j < kPanel; j += 16) {
+      const int64_t left = count - j < 16 ? count - j : 16;
+      store(panel + j, left > 0 ? lanes_of(from + j, left) : splat(0.0f));
+    }
+}
+
+// Adds some dimensions of a panel to the sums of kPanelRows rows, `stride` floats apart.
+EMB_OP void project_tile(const float* x, int64_t stride, const float* panel, int64_t dims, float* sums) {
+  f32x16 sum[kPanelRows][kPanelVectors];
+  for (int r = 0; r < kPanelRows; ++r)
+    for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = load(sums + r * kPanel + 16 * v);
+  for (int64_t i = 0; i < dims; ++i, panel += kPanel) {
+    f32x16 m[kPanelVectors];
+    for (int v = 0; v < kPanelVectors; ++v) m[v] = load(panel + 16 * v);
+    for (int r = 0; r < kPanelRows; ++r) {
+      const f32x16 y = splat(x[r * stride + i]);
+      for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = fused(y, m[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kPanelRows; ++r)
+    for (int v = 0; v < kPanelVectors; ++v) store(sums + r * kPanel + 16 * v, sum[r][v]);
+}
+
+constexpr int64_t kFewRows = 3;  // do not pay for packing
+constexpr int64_t kFewDims = 8;  // of a row, that registers hold
+
+// DIMS dimensions of a row from i on, added to its values.
+template <int DIMS>
+EMB_OP void add_dimensions(const Projection& p, const float* x, int64_t i, float* out) {
+  const float* matrix = p.matrix + i * p.columns;
+  f32x16 y[DIMS];
+  for (int t = 0; t < DIMS; ++t) y[t] = splat(x[i + t]);
+  int64_t j = 0;
+  for (; j + 16 <= p.columns; j += 16) {
+    f32x16 sum = i ? load(out + j) : splat(0.0f);
+    for (int t = 0; t < DIMS; ++t) sum = fused(y[t], load(matrix + t * p.columns + j), sum);
+    store(out + j, sum);
+  }
+  const int64_t left = p.columns - j;
+  if (left == 0) return;
+  f32x16 sum = i ? load_tail(out + j, left) : splat(0.0f);
+  for (int t = 0; t < DIMS; ++t) sum = fused(y[t], load_tail(matrix + t * p.columns + j, left), sum);
+  store_tail(out + j, sum, left);
+}
+
+// Few rows read the matrix once, from its begin to its end: as tiles take them, its values lie pages apart.
+inline void project_few(const Projection& p, const float* x, int64_t stride, int64_t rows, float* out) {
+  int64_t i = 0;
+  for (; i + kFewDims <= p.d; i += kFewDims)
+    for (int64_t r = 0; r < rows; ++r) add_dimensions<kFewDims>(p, x + r * stride, i, out + r * p.columns);
+  for (; i < p.d; ++i)
+    for (int64_t r = 0; r < rows; ++r) add_dimensions<1>(p, x + r * stride, i, out + r * p.columns);
+}
+
+// Row i less the mean at `out`, or null.
+EMB_OP const float* centred_row(const Rows& x, const Projection& p, int64_t i, float* out) {
+  const float* row = load_row(x, i, out);
+  if (!row || (row == out && !p.mean)) return row;
+  for (int64_t j = 0; j < x.d; j += 16) {
+    const int64_t count = x.d - j < 16 ? x.d - j : 16;
+    const f32x16 value = lanes_of(row + j, count);
+    store(out + j, p.mean ? sub(value, lanes_of(p.mean + j, count)) : value);
+  }
+  return out;
+}
+
+// `scratch`: projection_scratch(d).
+int64_t project(const Rows& x, const Projection& p, float* out, Range r, float* scratch) {
+  const int64_t stride = padded16(p.d);
+  float *sums = scratch + kProjectedRows * stride, *panel = sums + kProjectedRows * kPanel;
+  for (int64_t first = r.begin; first < r.end; first += kProjectedRows) {
+    const int64_t count = r.end - first < kProjectedRows ? r.end - first : kProjectedRows;
+    const int64_t tiles = (count + kPanelRows - 1) / kPanelRows;
+    for (int64_t i = 0; i < count; ++i)
+      if (!centred_row(x, p, first + i, scratch + i * stride)) return first + i;
+    if (count <= kFewRows) {
+      project_few(p, scratch, stride, count, out + first * p.columns);
+      continue;
+    }
+    for (int64_t i = count * stride; i < tiles * kPanelRows * stride; ++i) scratch[i] = 0.0f;
+    for (int64_t j = 0; j < p.columns; j += kPanel) {
+      const int64_t columns = p.columns - j < kPanel ? p.columns - j : kPanel;
+      for (int64_t i = 0; i < tiles * kPanelRows * kPanel; i += 16) store(sums + i, splat(0.0f));
+      for (int64_t i = 0; i < p.d; i += kPanelDims) {
+        const int64_t dims = p.d - i < kPanelDims ? p.d - i : kPanelDims;
+        const float* from = p.matrix + i * p.columns + j;
+        pack_panel(from, p.columns, columns, dims, panel);
+        for (int64_t t = 0; t < tiles; ++t)
+          project_tile(scratch + t * kPanelRows * stride + i, stride, panel, dims, sums + t * kPanelRows * kPanel);
+      }
+      for (int64_t i = 0; i < count; ++i)
+        __builtin_memcpy(out + (first + i) * p.columns + j, sums + i * kPanel, static_cast<size_t>(columns) * 4);
+    }
+  }
+  return kAllFinite;
+}
+
+}  // namespace
+}  // namespace EMB_ISA
+}  // namespace embcodec
