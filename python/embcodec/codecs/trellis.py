@@ -86,9 +86,8 @@ class TCQ(Coder):
         mean = x.mean(axis=0, dtype=np.float64)
         variance, vectors = np.linalg.eigh(covariance(x, mean) / len(x))
         asked = x if queries is None else queries
-        energy = (project(asked[: 1 << 16], np.ascontiguousarray(vectors, np.float32)) ** 2).mean(
-            axis=0, dtype=np.float64
-        )
+        z = project(asked[: 1 << 16], np.ascontiguousarray(vectors, np.float32))
+        energy = np.square(z).mean(axis=0, dtype=np.float64)
         weight = np.sqrt(energy / max(energy.mean(), 1e-300))
         order = np.argsort(-weight * np.maximum(variance, 0), kind="stable")
         vectors = vectors[:, order] * np.sign(vectors[np.abs(vectors[:, order]).argmax(axis=0), order])
