@@ -150,9 +150,10 @@ def numbers(codes: U8, dtype: str) -> npt.NDArray[Any]:
             codes = codes.copy()
     elif codes.strides[1] != 1:  # in column order: an array of each byte is much faster than a copy
         size = np.dtype(dtype).itemsize
-        words = np.zeros((len(codes), codes.shape[1] // size), f"u{size}", order="F")
-        for i in range(size):
-            words |= codes[:, i::size].astype(words.dtype) << (8 * i)
+        words = codes[:, size - 1 :: size].astype(f"u{size}", order="F")
+        for i in reversed(range(size - 1)):
+            words *= 256
+            words += codes[:, i::size]
         return words.view(np.dtype(dtype).newbyteorder("="))
     return codes.view(dtype).astype(np.dtype(dtype).newbyteorder("="), copy=False)
 
