@@ -138,6 +138,11 @@ def dense(n: int, d: int) -> Iterator[Case]:
         "hadamard_sq_encode 8 bits", d,
         [lambda x=x: kernels.hadamard_sq_encode(x, signs, lo, step, out=codes) for x in xs], 5 * size, n,
     )  # fmt: skip
+    matrix = cupy.random.standard_normal((d, d), np.float32)
+    yield Case(
+        f"project to {d}", d, [lambda x=x: kernels.project(x, matrix, out=out) for x in xs], 8 * size, n,
+        lambda: TORCH["project"](tensor(xs[0]), tensor(matrix), None),
+    )  # fmt: skip
     yield Case(
         "topk_encode, 32 of a row", d, [lambda x=x: kernels.topk_encode(x, 32) for x in xs],
         (4 + 6 * 32 / d) * size, n, lambda: TORCH["topk_encode"](tensor(xs[0]), 32),

@@ -36,6 +36,10 @@ def _sq_decode(codes: Any, lo: Any, step: Any, bits: int) -> Any:
     return codes * step + lo
 
 
+def _project(x: Any, matrix: Any, mean: Any) -> Any:
+    return (x if mean is None else x - mean) @ matrix
+
+
 def _nearest(x: Any, codebooks: Any) -> Any:
     """Codes (n, m): the nearest of each subspace's codewords; in parts, as not all scores fit the memory."""
     import torch
@@ -74,6 +78,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "sq_decode": _sq_decode,
     "pq_encode": _nearest,
     "pq_decode": _look_up,
+    "project": _project,
     "topk_encode": _largest,
     "flat_topk": lambda x, queries, k, metric, mask: _best(x, queries, k),
     "sq_topk": lambda codes, lo, step, bits, queries, k, metric, mask: _best(
