@@ -10,7 +10,6 @@ namespace EMB_ISA {
 namespace {
 
 constexpr int kCodeBlock = 32;
-constexpr int kScoredTogether = 4;
 #if !EMB_CODE_PRODUCTS
 constexpr int kLargestValue = 127;
 #endif
@@ -177,21 +176,22 @@ inline void put_terms(const TermsOf& terms_of, CodeBlock32& block) {
 }
 
 // Rows that a query may want, until there are enough of them: a score waits for each of its additions.
-struct WantedRows {
-  int64_t ids[kScoredTogether];
+struct WaitingCodes {
+  int64_t ids[kPairs];
   int count;
 };
 
-inline void score_wanted(const Scan& scan, int64_t query, WantedRows& wanted, float* values, const Fetch& values_of) {
+inline void score_waiting(const Scan& scan, int64_t query, WaitingCodes& waiting, float* values,
+                          const Fetch& values_of) {
   const int64_t stride = scan.queries.stride;
-  const float *x[kScoredTogether], *y[kScoredTogether];
-  float scores[kScoredTogether];
-  for (int r = 0; r < wanted.count; ++r) x[r] = values_of(wanted.ids[r], values + r * stride);
-  for (int r = wanted.count; r < kScoredTogether; ++r) x[r] = x[0];
-  for (int r = 0; r < kScoredTogether; ++r) y[r] = scan.queries.data + query * stride;
-  dots16<kScoredTogether>(y, x, stride, scores);
-  for (int r = 0; r < wanted.count; ++r) keep(scan.best[query], scores[r], wanted.ids[r]);
-  wanted.count = 0;
+  const float *x[kPairs], *y[kPairs];
+  float scores[kPairs];
+  for (int r = 0; r < waiting.count; ++r) x[r] = values_of(waiting.ids[r], values + r * stride);
+  for (int r = waiting.count; r < kPairs; ++r) x[r] = x[0];
+  for (int r = 0; r < kPairs; ++r) y[r] = scan.queries.data + query * stride;
+  dots16<kPairs>(y, x, stride, scores);
+  for (int r = 0; r < waiting.count; ++r) keep(scan.best[query], scores[r], waiting.ids[r]);
+  waiting.count = 0;
 }
 
 template <class Products>
@@ -201,7 +201,7 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   Room room = {scratch};
   const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
-  float *values = room.take<float>(kScoredTogether * stride), *folded = room.take<float>(stride);
+  float *values = room.take<float>(kPairs * stride), *folded = room.take<float>(stride);
   const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
@@ -209,7 +209,7 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
     q.slack[i] = put_bases(scan, queries.begin + i, coarse, q.base + i, kManyQueries);
   }
   CodeBlock32 block = {};
-  WantedRows waiting[kManyQueries] = {};
+  WaitingCodes waiting[kManyQueries] = {};
   for (int64_t row = range.begin; row < range.end;) {
     row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
     for (int64_t i = 0; i < count && block.count; ++i) {
@@ -219,12 +219,12 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
       if (i == 0) put_terms(terms_of, block);  // not before: they lie behind codes that the sums ask for ahead
       for (uint32_t wanted = promising_codes(block, q, i, sums, best.floor); wanted; wanted &= wanted - 1) {
         waiting[i].ids[waiting[i].count++] = block.ids[__builtin_ctz(wanted)];
-        if (waiting[i].count == kScoredTogether) score_wanted(scan, queries.begin + i, waiting[i], values, values_of);
+        if (waiting[i].count == kPairs) score_waiting(scan, queries.begin + i, waiting[i], values, values_of);
       }
     }
   }
   for (int64_t i = 0; i < count; ++i)
-    if (waiting[i].count) score_wanted(scan, queries.begin + i, waiting[i], values, values_of);
+    if (waiting[i].count) score_waiting(scan, queries.begin + i, waiting[i], values, values_of);
 }
 
 #endif

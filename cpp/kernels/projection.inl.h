@@ -19,21 +19,32 @@ EMB_OP void pack_panel(const float* from, int64_t row_stride, int64_t columns, i
     }
 }
 
-// Adds some dimensions of a panel to the sums of kPanelRows rows, `stride` floats apart.
+// Adds some dimensions of V vectors of a panel to the sums of kPanelRows rows, `stride` floats apart.
+template <int V>
 EMB_OP void project_tile(const float* x, int64_t stride, const float* panel, int64_t dims, float* sums) {
-  f32x16 sum[kPanelRows][kPanelVectors];
+  f32x16 sum[kPanelRows][V];
   for (int r = 0; r < kPanelRows; ++r)
-    for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = load(sums + r * kPanel + 16 * v);
+    for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * kPanel + 16 * v);
   for (int64_t i = 0; i < dims; ++i, panel += kPanel) {
-    f32x16 m[kPanelVectors];
-    for (int v = 0; v < kPanelVectors; ++v) m[v] = load(panel + 16 * v);
+    f32x16 m[V];
+    for (int v = 0; v < V; ++v) m[v] = load(panel + 16 * v);
     for (int r = 0; r < kPanelRows; ++r) {
       const f32x16 y = splat(x[r * stride + i]);
-      for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = fused(y, m[v], sum[r][v]);
+      for (int v = 0; v < V; ++v) sum[r][v] = fused(y, m[v], sum[r][v]);
     }
   }
   for (int r = 0; r < kPanelRows; ++r)
-    for (int v = 0; v < kPanelVectors; ++v) store(sums + r * kPanel + 16 * v, sum[r][v]);
+    for (int v = 0; v < V; ++v) store(sums + r * kPanel + 16 * v, sum[r][v]);
+}
+
+// A panel of which V vectors may have columns: no more of them are multiplied than have.
+template <int V>
+inline void project_tiles(const float* x, int64_t stride, int64_t tiles, int64_t columns, const float* panel,
+                          int64_t dims, float* sums) {
+  if constexpr (V > 1)
+    if (columns <= 16 * (V - 1)) return project_tiles<V - 1>(x, stride, tiles, columns, panel, dims, sums);
+  for (int64_t t = 0; t < tiles; ++t)
+    project_tile<V>(x + t * kPanelRows * stride, stride, panel, dims, sums + t * kPanelRows * kPanel);
 }
 
 constexpr int64_t kFewRows = 3;  // do not pay for packing
@@ -100,8 +111,7 @@ int64_t project(const Rows& x, const Projection& p, float* out, Range r, float* 
         const int64_t dims = p.d - i < kPanelDims ? p.d - i : kPanelDims;
         const float* from = p.matrix + i * p.columns + j;
         pack_panel(from, p.columns, columns, dims, panel);
-        for (int64_t t = 0; t < tiles; ++t)
-          project_tile(scratch + t * kPanelRows * stride + i, stride, panel, dims, sums + t * kPanelRows * kPanel);
+        project_tiles<kPanelVectors>(scratch + i, stride, tiles, columns, panel, dims, sums);
       }
       for (int64_t i = 0; i < count; ++i)
         __builtin_memcpy(out + (first + i) * p.columns + j, sums + i * kPanel, static_cast<size_t>(columns) * 4);

@@ -216,8 +216,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     for (int64_t j = 0; j < centroids.n; ++j) centroids[j] *= static_cast<float>(j % padded16(c.d) < c.d);
     const Exact<int32_t> centroid(c.n);
     for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(c.rng() % kCentroids);
-    for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}}) {
-      if (either.byte_stride > 1 && c.d > 100) continue;  // codes are no longer than those of fewer dimensions
+    for (const Codes& either : {from, Codes{columns.get(), c.n, 1, c.n}})
       for (const Coarse& coarse : {Coarse{nullptr, nullptr, 0}, Coarse{centroids.get(), centroid.get(), kCentroids},
                                    Coarse{centroids.get(), nullptr, 1}})
         add_scan(
@@ -226,7 +225,6 @@ void pq_family(Results& out, const Kernels& k, Case c) {
               if (coarse.count && s.metric != Metric::ip) return;
               k.pq_topk(either, p, coarse, s, rows, part, x);
             });
-    }
   }
 }
 
