@@ -4,6 +4,11 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace embcodec {
 
 #define EMB_DECLARE(LEVEL)      \
@@ -14,6 +19,7 @@ EMB_DECLARE(scalar)
 EMB_DECLARE(avx2)
 EMB_DECLARE(avx512)
 EMB_DECLARE(avx512_icl)
+EMB_DECLARE(avx512_amx)
 EMB_DECLARE(neon)
 
 namespace {
@@ -41,6 +47,23 @@ bool has_avx512_icl() {
          __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni");
 #endif
 }
+#if !defined(EMB_NO_AMX)
+// A process has tiles once it has asked the system for room to keep their 8 KB when threads change. From then on the
+// system refuses alternate signal stacks too small for them, so nothing is asked for where another level is forced.
+bool has_avx512_amx() {
+#if defined(EMB_EMULATED)
+  return has_avx2();
+#elif defined(__linux__)
+  constexpr long kAskForRoom = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h
+  const char* forced = std::getenv("EMBCODEC_ISA");
+  return (!forced || !*forced || std::string(forced) == "avx512_amx") && has_avx512_icl() &&
+         __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+         syscall(SYS_arch_prctl, kAskForRoom, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 #endif
 #endif
 
@@ -51,6 +74,9 @@ std::vector<Level> build_ladder() {
 #if !defined(EMB_NO_AVX512)
   ladder.push_back({"avx512", &avx512::kernels, has_avx512()});
   ladder.push_back({"avx512_icl", &avx512_icl::kernels, has_avx512_icl()});
+#if !defined(EMB_NO_AMX)
+  ladder.push_back({"avx512_amx", &avx512_amx::kernels, has_avx512_amx()});
+#endif
 #endif
 #elif defined(__aarch64__)
   ladder.push_back({"neon", &neon::kernels, true});

@@ -25,16 +25,49 @@ struct CodeColumns : ByteColumns<P> {
   float *constant, *extra_error, *base_of_query;
   float sizes[kManyRows];
   int64_t bases[kManyRows];
+  // The same in units, solved for the sum, where all factors are positive.
+  bool solved, coarse;
+  float *inverse_unit, *unit_constant, *unit_error, *unit_length;
+  float inverse_factor[kManyRows], relative_size[kManyRows], relative_lost[kManyRows];
+
   EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kByteRows][kByteVectors]) const {
-    byte_products<kByteRows, kByteVectors, P>(this->rows + r * this->stride, this->stride,
-                                              column(this->columns, i, this->n), 16 * this->n, this->parts, i, sums);
+    const auto levels = this->level_products(r, i);
     for (int c = 0; c < kByteVectors; ++c) {
       const f32x16 units = load(this->unit + i + 16 * c), constants = load(constant + i + 16 * c);
-      for (int k = 0; k < kByteRows; ++k) sums[k][c] = muladd(sums[k][c], units, constants);
+      for (int k = 0; k < kByteRows; ++k) sums[k][c] = muladd(levels.product(k, c), units, constants);
     }
   }
   EMB_OP f32x16 base(int r, int64_t i) const {
     return muladd(load(extra_error + i), splat(sizes[r]), load(base_of_query + bases[r] + i));
+  }
+  // rows_below, where `solved`.
+  template <bool COARSE>
+  EMB_OP void sums_below(const QueryBounds& q, int r0, int64_t i, uint32_t* below) const {
+    const auto levels = this->level_products(r0, i);
+    f32x16 inverse[kByteVectors], least[kByteVectors], less_constant[kByteVectors], less_length[kByteVectors],
+        less_error[kByteVectors];
+    for (int c = 0; c < kByteVectors; ++c) {
+      const int64_t at = i + 16 * c;
+      inverse[c] = load(inverse_unit + at);
+      least[c] = mul(load(q.least + at), inverse[c]);
+      less_constant[c] = negate(load(unit_constant + at));
+      less_length[c] = negate(load(unit_length + at));
+      less_error[c] = negate(load(unit_error + at));
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < kByteRows; ++k) {
+      mask16 less_than[kByteVectors];
+      for (int c = 0; c < kByteVectors; ++c) {
+        const int r = r0 + k;
+        f32x16 wanted = least[c];
+        if (COARSE) wanted = sub(wanted, mul(load(base_of_query + bases[r] + i + 16 * c), inverse[c]));
+        wanted = muladd(wanted, splat(inverse_factor[r]), less_constant[c]);
+        wanted = muladd(less_length[c], splat(relative_lost[r]), wanted);
+        wanted = muladd(less_error[c], splat(relative_size[r]), wanted);
+        less_than[c] = less(levels.product(k, c), wanted);  // NaN is not
+      }
+      below[k] = mask_bits(less_than[0], less_than[1]);
+    }
   }
 };
 
@@ -77,6 +110,10 @@ inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float
   q.error[i] = finite ? kMargin * (static_cast<float>(__builtin_sqrt(lost)) + unit * 1e-4f + off / codes.least)
                       : __builtin_inff();
   q.length[i] = finite ? form.extra : 0.0f;
+  c.inverse_unit[i] = 1.0f / unit;
+  c.unit_constant[i] = c.constant[i] / unit;
+  c.unit_error[i] = q.error[i] / unit;
+  c.unit_length[i] = q.length[i] / unit;
 }
 
 // `scratch`: level_scan_scratch. `ends`: of the parts.
@@ -87,24 +124,35 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
   Room room = {scratch};
   const int64_t stride = scan.queries.stride;
   const int64_t most = level_queries(scan.queries.d, queries.end - queries.begin, coarse.count);
-  CodeColumns<P> c = {byte_columns<P>(2 * kManyRows, codes.stride, ends[P - 1], most, room),
-                      room.take<float>(most),
-                      room.take<float>(most),
-                      room.take<float>((coarse.count ? coarse.count : 1) * most),
-                      {},
-                      {}};
-  for (int p = 0; p < P; ++p) c.parts.end[p] = ends[p];
+  [[maybe_unused]] const TileUnit unit;
+  CodeColumns<P> c = {};
+  static_cast<ByteColumns<P>&>(c) = byte_columns<P>(2 * kManyRows, codes.stride, ends, most, room);
+  c.constant = room.take<float>(most);
+  c.extra_error = room.take<float>(most);
+  c.base_of_query = room.take<float>((coarse.count ? coarse.count : 1) * most);
+  c.coarse = coarse.count > 1;
+  c.inverse_unit = room.take<float>(most);
+  c.unit_constant = room.take<float>(most);
+  c.unit_error = room.take<float>(most);
+  c.unit_length = room.take<float>(most);
   const QueryBounds q = query_bounds(most, room);
   float *values = room.take<float>(kManyRows * stride), *folded = room.take<float>(codes.stride);
   int8_t* bytes = room.take<int8_t>(codes.stride);
   RowBounds b = {};
   for (int64_t first = queries.begin; first < queries.end; first += most) {
     const int64_t count = queries.end - first < most ? queries.end - first : most;
+    float extra = 0.0f;  // the largest share of a query's error that its extra error is
     for (int64_t i = 0; i < count; ++i) {
       put_level_query(codes, form_of(scan.queries.data + (first + i) * stride, folded), folded, bytes, c, q, i);
       q.scale[i] = 1.0f;
       q.shift[i] = -put_bases(scan, first + i, coarse, c.base_of_query + i, most);
+      if (!c.coarse) {
+        q.shift[i] -= c.base_of_query[i];
+        c.base_of_query[i] = 0.0f;
+      }
       raise_least(q, i, scan.best[first + i].floor);
+      const float share = c.extra_error[i] / q.error[i];
+      extra = share > extra ? share : extra;
     }
     for (int64_t row = range.begin; row < range.end;) {
       int64_t ids[kManyRows] = {};
@@ -116,12 +164,17 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
       int8_t* levels = reinterpret_cast<int8_t*>(c.rows);
       levels_of(ids, n, levels);
       terms_of(ids, n, b.factor, b.lost);
+      c.solved = true;
       for (int r = 0; r < n; ++r) {
         const float length = __builtin_sqrtf(raise_levels(levels + r * codes.stride, codes.d));
         const float factor = __builtin_fabsf(b.factor[r]), addend = __builtin_fabsf(b.lost[r]);
         if (!(factor < kLarge && addend < kLarge)) b.factor[r] = __builtin_nanf("");  // no bound
         b.size[r] = factor * kMargin * (length > codes.least ? length : codes.least);
         c.sizes[r] = addend;
+        c.solved &= b.factor[r] > 1e-30f;
+        c.inverse_factor[r] = 1.0f / factor;
+        c.relative_size[r] = (b.size[r] + kMargin * extra * addend) * c.inverse_factor[r];
+        c.relative_lost[r] = b.lost[r] * c.inverse_factor[r];
         c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
       }
       offer_block(scan, q, b, n, first, count, c, [&](const Pair* pairs, int pair_count) {

@@ -258,7 +258,7 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
                        const Fetch& values_of) {
 #if EMB_CODE_PRODUCTS
 #if EMB_BYTE_TABLES
-  if (bit_tables_serve(rows, coarse, scan, range))
+  if (bit_tables_serve(rows, coarse, scan, range, queries))
     return scan_bit_tables(codes, rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
 #endif
   const bool few = queries.end - queries.begin < kManyQueries,

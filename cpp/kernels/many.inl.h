@@ -5,9 +5,17 @@
 #pragma once
 #include "scan.inl.h"
 
+#if !EMB_TILES
+#define EMB_TILES 0
+#endif
+
 namespace embcodec {
 namespace EMB_ISA {
 namespace {
+
+#if !EMB_TILES
+struct TileUnit {};
+#endif
 
 constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
 constexpr float kUlp = 6e-8f;
@@ -97,59 +105,91 @@ struct Pair {
   int row;
   int64_t query;
 };
+// Pairs that wait until there are enough of them: a score waits for each of its additions.
+struct Pairs {
+  Pair of[kPairs];
+  int count;
+};
 
 // Not inlined: the compiler then keeps a tile's sums in registers.
 template <class Exact>
-__attribute__((noinline)) void score_pairs(const Scan& s, const QueryBounds& q, int64_t first, const Pair* pairs,
-                                           int count, const Exact& exact) {
-  exact(pairs, count);
-  for (int n = 0; n < count; ++n) raise_least(q, pairs[n].query - first, s.best[pairs[n].query].floor);
+__attribute__((noinline)) void score_pairs(const Scan& s, const QueryBounds& q, int64_t first, Pairs& pairs,
+                                           const Exact& exact) {
+  exact(pairs.of, pairs.count);
+  for (int n = 0; n < pairs.count; ++n) raise_least(q, pairs.of[n].query - first, s.best[pairs.of[n].query].floor);
+  pairs.count = 0;
 }
 
-// Offers `rows` rows of a block to the queries first + i, first + i + 1, ...: `lanes` of them. columns.products(r, i,
-// sums) estimates products with the rows from r on, columns.base(r, i) is added; exact(pairs, count) computes scores
-// and offers them, kPairs at most at a time.
-template <class Columns, class Exact>
-EMB_OP void offer_tile(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t i,
-                       int lanes, const Columns& columns, const Exact& exact) {
+// below[r]: a bit for each of 32 queries from i on, set where the bound excludes row r0 + r.
+template <class Columns>
+EMB_OP void rows_below(const QueryBounds& q, const RowBounds& b, int r0, int64_t i, const Columns& columns,
+                       uint32_t* below) {
   constexpr int R = Columns::kRows, C = Columns::kVectors;
-  const uint32_t there = lanes < 32 ? (1u << lanes) - 1u : ~0u;
-  for (int r0 = 0; r0 < rows; r0 += R) {
-    f32x16 sums[R][C];
-    columns.products(r0, i, sums);
-    uint32_t below[R], all = ~0u;
-    for (int r = 0; r < R; ++r) {
-      const int at = r0 + r;
-      below[r] = C == 1 ? 0xffff0000u : 0;
-      for (int c = 0; c < C; ++c) {
-        f32x16 most = muladd(load(q.length + i + 16 * c), splat(b.lost[at]), splat(b.add[at]));
-        most = muladd(load(q.error + i + 16 * c), splat(b.size[at]), most);
-        most = muladd(sums[r][c], splat(b.factor[at]), most);
-        if constexpr (Columns::kBase) most = add(most, columns.base(at, i + 16 * c));
-        below[r] |= mask_bits(less(most, load(q.least + i + 16 * c))) << (16 * c);  // NaN is not
-      }
-      all &= below[r];
+  f32x16 sums[R][C];
+  columns.products(r0, i, sums);
+  for (int r = 0; r < R; ++r) {
+    const int at = r0 + r;
+    uint32_t bits = C == 1 ? 0xffff0000u : 0;
+    for (int c = 0; c < C; ++c) {
+      f32x16 most = muladd(load(q.length + i + 16 * c), splat(b.lost[at]), splat(b.add[at]));
+      most = muladd(load(q.error + i + 16 * c), splat(b.size[at]), most);
+      most = muladd(sums[r][c], splat(b.factor[at]), most);
+      if constexpr (Columns::kBase) most = add(most, columns.base(at, i + 16 * c));
+      bits |= mask_bits(less(most, load(q.least + i + 16 * c))) << 16 * c;  // NaN is not
     }
-    if ((~all & there) == 0) continue;
-    Pair pairs[kPairs];
-    int count = 0;
-    for (int r = 0; r < R && r0 + r < rows; ++r)
-      for (uint32_t wanted = ~below[r] & there; wanted; wanted &= wanted - 1) {
-        pairs[count++] = {r0 + r, first + i + __builtin_ctz(wanted)};
-        if (count < kPairs) continue;
-        score_pairs(s, q, first, pairs, count, exact);
-        count = 0;
-      }
-    if (count) score_pairs(s, q, first, pairs, count, exact);
+    below[r] = bits;
   }
 }
 
+// rows_below for rows r to r + Columns::kRows of a block.
+template <class Columns>
+EMB_OP void look_at_rows(const QueryBounds& q, const RowBounds& b, int r, int64_t i, const Columns& columns,
+                         uint32_t* below) {
+  if constexpr (Columns::kBase) {
+    if (columns.solved && columns.coarse) return columns.template sums_below<true>(q, r, i, below + r);
+    if (columns.solved) return columns.template sums_below<false>(q, r, i, below + r);
+  }
+  rows_below(q, b, r, i, columns, below + r);
+}
+
+// The pairs of rows of a block and queries from first + i on, `lanes` of them, that are not below.
+template <class Exact>
+EMB_OP void offer_pairs(const Scan& s, const QueryBounds& q, int rows, int64_t first, int64_t i, int64_t lanes,
+                        const uint32_t* below, Pairs& pairs, const Exact& exact) {
+  const uint32_t there = lanes < 32 ? (1u << lanes) - 1u : ~0u;
+  for (int r = 0; r < rows; ++r) {
+    if (below[r] == ~0u) continue;
+    for (uint32_t wanted = ~below[r] & there; wanted; wanted &= wanted - 1) {
+      const int64_t query = first + i + __builtin_ctz(wanted);
+      const char* x = reinterpret_cast<const char*>(s.queries.data + query * s.queries.stride);
+      for (int64_t j = 0; j < 4 * s.queries.stride; j += 64) __builtin_prefetch(x + j);
+      pairs.of[pairs.count++] = {r, query};
+      if (pairs.count == kPairs) score_pairs(s, q, first, pairs, exact);
+    }
+  }
+}
+
+// Offers `rows` rows of a block to `count` queries from `first` on. columns.products(r, i, sums) estimates products
+// with the rows from r on, columns.base(r, i) is added; exact(pairs, count) computes scores and offers them.
 template <class Columns, class Exact>
 EMB_OP void offer_block(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t count,
                         const Columns& columns, const Exact& exact) {
-  constexpr int64_t most = 16 * Columns::kVectors;
-  for (int64_t i = 0; i < count; i += most)
-    offer_tile(s, q, b, rows, first, i, static_cast<int>(count - i < most ? count - i : most), columns, exact);
+  constexpr int R = Columns::kRows, C = Columns::kVectors;
+  uint32_t below[kManyRows + R];
+  Pairs pairs = {};
+  if constexpr (Columns::kTiles) columns.multiply(0, [] {});
+  for (int64_t i = 0; i < count; i += 16 * C) {
+    int r = 0;
+    if constexpr (Columns::kTiles) {
+      const auto look = [&] {
+        if (r < rows) look_at_rows(q, b, r, i, columns, below), r += R;
+      };
+      if (i + 16 * C < count) columns.multiply(i + 16 * C, look);
+    }
+    for (; r < rows; r += R) look_at_rows(q, b, r, i, columns, below);
+    offer_pairs(s, q, rows, first, i, count - i, below, pairs, exact);
+  }
+  if (pairs.count) score_pairs(s, q, first, pairs, exact);
 }
 
 // The product of a query with a padded row, and the sum of the magnitudes of what is added.
@@ -193,46 +233,88 @@ EMB_OP void to_float_column(const Scan& s, int64_t query, float* columns, int64_
 
 #if EMB_BYTE_COLUMNS
 
-// Rows of levels + 128 and queries of bytes, each times a unit.
+// Rows of raised levels and queries of bytes, each times a unit.
 template <int P>
 struct ByteColumns {
   static constexpr int kRows = kByteRows, kVectors = kByteVectors;
-  static constexpr bool kBase = false;
+  static constexpr bool kBase = false, kTiles = EMB_TILES;
   uint8_t* rows;
-  int64_t stride, n;  // n: a multiple of 4
-  int8_t* columns;
+  int64_t stride;
   ByteParts<P> parts;
+  int64_t n;  // the length of a query's column
+  int8_t* columns;
   float* unit;
+#if EMB_TILES
+  static constexpr int64_t kQueries = 16 * kVectors, kSums = P * kManyRows * kQueries;
+  int32_t* tiles;  // twice kSums: of the queries from i on and of those before
+  EMB_OP int32_t* tiles_of(int64_t i) const { return tiles + i / kQueries % 2 * kSums; }
+  // `meanwhile` is called between products, with which it has nothing to do.
+  template <class Meanwhile>
+  EMB_OP void multiply(int64_t i, const Meanwhile& meanwhile) const {
+    tile_products<P>(rows, stride, column(columns, i, n), 16 * n, parts, tiles_of(i), meanwhile);
+  }
+#endif
+  // The products of rows r to r + kRows with kVectors vectors of queries from i on, which product(k, c) has then.
+  struct Products {
+#if EMB_TILES
+    const ByteColumns& of;
+    const int32_t* sums;
+    int64_t i;
+    EMB_OP f32x16 product(int k, int c) const {
+      return tile_product<P>(sums + k * kQueries + 16 * c, of.parts, i + 16 * c);
+    }
+#else
+    f32x16 sums[kRows][kVectors];
+    EMB_OP f32x16 product(int k, int c) const { return sums[k][c]; }
+#endif
+  };
+  EMB_OP Products level_products(int r, int64_t i) const {
+#if EMB_TILES
+    return {*this, tiles_of(i) + r * kQueries, i};
+#else
+    Products p;
+    byte_products<kRows, kVectors, P>(rows + r * stride, stride, column(columns, i, n), 16 * n, parts, i, p.sums);
+    return p;
+#endif
+  }
   EMB_OP void products(int r, int64_t i, f32x16 (&sums)[kRows][kVectors]) const {
-    byte_products<kRows, kVectors, P>(rows + r * stride, stride, column(columns, i, n), 16 * n, parts, i, sums);
+    const Products levels = level_products(r, i);
     for (int c = 0; c < kVectors; ++c) {
       const f32x16 units = load(unit + i + 16 * c);
-      for (int k = 0; k < kRows; ++k) sums[k][c] = mul(sums[k][c], units);
+      for (int k = 0; k < kRows; ++k) sums[k][c] = mul(levels.product(k, c), units);
     }
   }
 };
 
+// `ends`: of the parts.
 template <int P>
-inline ByteColumns<P> byte_columns(int64_t rows, int64_t stride, int64_t n, int64_t count, Room& room) {
-  ByteColumns<P> c = {room.take<uint8_t>(rows * stride),
-                      stride,
-                      n,
-                      room.take<int8_t>(count * n),
-                      {{}, count, room.take<int32_t>(P * count), room.take<int32_t>(P * count)},
-                      room.take<float>(count)};
-  c.parts.end[P - 1] = n;
+inline ByteColumns<P> byte_columns(int64_t rows, int64_t stride, const int64_t (&ends)[P], int64_t count, Room& room) {
+  ByteColumns<P> c = {};
+  c.rows = room.take<uint8_t>(rows * stride);
+  c.stride = stride;
+  c.parts.stride = count;
+  c.parts.shift = room.take<int32_t>(P * count);
+  c.parts.start = room.take<int32_t>(P * count);
+  for (int p = 0; p < P; ++p) c.parts.end[p] = ends[p];
+  c.n = place_parts(c.parts);
+  c.columns = room.take<int8_t>(count * c.n);
+  c.unit = room.take<float>(count);
+#if EMB_TILES
+  c.tiles = room.take<int32_t>(2 * ByteColumns<P>::kSums);
+#endif
   for (int64_t j = 0; j < rows * stride; ++j) c.rows[j] = 0;
+  for (int64_t j = 0; j < count * c.n; ++j) c.columns[j] = 0;
   return c;
 }
 
-// The bytes of query i from `begin` on, and what its sums start from: 128 times the row's levels' excess.
+// The bytes of query i from `begin` on, and what its sums start from: what raised levels have too much.
 template <int P>
 EMB_OP void put_bytes(const int8_t* bytes, int64_t begin, int part, const ByteColumns<P>& c, int64_t i) {
-  int8_t* to = column(c.columns, i, c.n) + begin * 16 + i % 16 * 4;
+  int8_t* to = column(c.columns, i, c.n) + (begin + c.parts.at[part]) * 16 + i % 16 * 4;
   int32_t total = 0;
   for (int64_t j = begin; j < c.parts.end[part]; j += 4, bytes += 4, to += 64)
     for (int b = 0; b < 4; ++b) total += to[b] = bytes[b];
-  c.parts.start[part * c.parts.stride + i] = -128 * total;
+  c.parts.start[part * c.parts.stride + i] = -kRaised * total;
 }
 
 // Values of a row or query as bytes times a unit, and the length of what that leaves out.
@@ -258,19 +340,20 @@ struct ManyColumns : ByteColumns<1> {
 
   static EMB_OP ManyColumns make(const Scan& s, int64_t count, Room& room) {
     const int64_t n = s.queries.stride, stride = (n + 63) / 64 * 64;
-    return {byte_columns<1>(kManyRows, stride, n, count, room), room.take<int8_t>(stride)};
+    return {byte_columns<1>(kManyRows, stride, {n}, count, room), room.take<int8_t>(stride)};
   }
   EMB_OP void put_query(const Scan& s, int64_t query, const QueryBounds& q, int64_t i) const {
-    const float lost = to_bytes(s.queries.data + query * s.queries.stride, n, bytes, unit[i]);
+    const float lost = to_bytes(s.queries.data + query * s.queries.stride, s.queries.stride, bytes, unit[i]);
     put_bytes(bytes, 0, 0, *this, i);
     bound_query(s, query, lost, q, i);
   }
   EMB_OP void put_row(const Scan& s, const float* x, float square, RowBounds& b, int r) const {
     float step;
+    const int64_t padded = s.queries.stride;
     int8_t* levels = reinterpret_cast<int8_t*>(rows + r * stride);
-    const float lost = to_bytes(x, n, levels, step);
-    raise_levels(levels, n);
-    bound_row(s, square == 0.0f && all_zero(x, n), square, step, lost, b, r);
+    const float lost = to_bytes(x, padded, levels, step);
+    raise_levels(levels, padded);
+    bound_row(s, square == 0.0f && all_zero(x, padded), square, step, lost, b, r);
   }
 };
 
@@ -279,7 +362,7 @@ struct ManyColumns : ByteColumns<1> {
 // Rows and queries of float32.
 struct ManyColumns {
   static constexpr int kRows = kColumnRows, kVectors = kColumnVectors;
-  static constexpr bool kBase = false;
+  static constexpr bool kBase = false, kTiles = false;
   int64_t d;
   float* columns;
   const float** rows;
@@ -329,6 +412,7 @@ inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
   constexpr int kBlock = kManyRows / ManyColumns::kRows * ManyColumns::kRows;
   const int64_t stride = s.queries.stride, most = many_queries(s.queries.d, queries.end - queries.begin);
   Room room = {scratch};
+  [[maybe_unused]] const TileUnit unit;
   float* values = room.take<float>(kManyRows * stride);
   const ManyColumns columns = ManyColumns::make(s, most, room);
   const QueryBounds q = query_bounds(most, room);

@@ -92,7 +92,7 @@ EMB_OP void scan_sparse_query(const Sparse& s, const Scan& scan, Range rows, int
 template <class Index>
 struct SparseColumns {
   static constexpr int kRows = 1, kVectors = 2;
-  static constexpr bool kBase = false;
+  static constexpr bool kBase = false, kTiles = false;
   Sparse s;
   int64_t d;
   const float* columns;

@@ -215,7 +215,7 @@ static constexpr int64_t many_queries(int64_t d, int64_t queries) {
 // For a scan: the block of rows and its norms; with many queries these, their columns and bounds.
 static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
   const int64_t few = scan_block_rows(d) * (padded16(d) + 16), count = many_queries(d, queries);
-  const int64_t many = kManyRows * 2 * (padded16(d) + 64) + count * (padded16(d) + 8) + 12 * 16;
+  const int64_t many = kManyRows * 2 * (padded16(d) + 64 + 32) + count * (padded16(d) + 8) + 12 * 16;
   return (queries < kManyQueries || few > many ? few : many) + row_scratch(d);
 }
 
@@ -232,10 +232,11 @@ static constexpr int64_t levels_scratch(int64_t d) { return 2 * kIntBlock * leve
 static constexpr int64_t level_queries(int64_t d, int64_t queries, int64_t centroids) {
   return fitting_queries((int64_t{1} << 19) / (padded16(d) + 4 * centroids), queries);
 }
-// ... levels, rows as float32, bytes of the queries and what bounds their scores.
+// ... levels, rows as float32, sums of three parts of the dimensions, bytes of the queries, three times rounded up to
+// whole tiles, and what bounds their scores.
 static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
-  return levels_scratch(d) + kManyRows * padded16(d) + 2 * levels_stride(d) + 16 * 16 +
-         level_queries(d, queries, centroids) * (padded16(d) / 4 + 14 + (centroids ? centroids : 1));
+  return levels_scratch(d) + kManyRows * (padded16(d) + 6 * 32) + 2 * levels_stride(d) + 20 * 16 +
+         level_queries(d, queries, centroids) * (padded16(d) / 4 + 44 + 18 + (centroids ? centroids : 1));
 }
 
 // ... for one over packed codes too: copies of a code, then copies of 32 rows' codes, bytes and bounds of the queries,

@@ -71,6 +71,11 @@ EMB_OP i32x16 select_i32(mask16 m, i32x16 a, i32x16 b) { return _mm512_mask_mov_
 EMB_OP i32x16 add_i32(i32x16 a, i32x16 b) { return _mm512_add_epi32(a, b); }
 
 EMB_OP uint32_t mask_bits(mask16 m) { return m; }
+#if defined(EMB_EMULATED)
+EMB_OP uint32_t mask_bits(mask16 low, mask16 high) { return low | uint32_t{high} << 16; }
+#else
+EMB_OP uint32_t mask_bits(mask16 low, mask16 high) { return _mm512_kunpackw(high, low); }
+#endif
 EMB_OP mask16 mask_of(uint32_t bits) { return static_cast<mask16>(bits); }
 
 EMB_OP __m512i join(__m256i lo, __m256i hi) { return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1); }

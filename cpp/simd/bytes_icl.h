@@ -1,6 +1,9 @@
 // The operations of bytes_scalar.h with VBMI and VNNI: 64 bytes at a time.
 #pragma once
 #include "prefetch.h"
+#if EMB_TILES
+#include "tiles_amx.h"
+#endif
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -115,11 +118,82 @@ constexpr int kByteRows = 8, kByteVectors = 2;
 template <int P>
 struct ByteParts {
   int64_t end[P];  // multiples of 4
+  int64_t at[P];   // how much further in a query's column a part's values lie than in its row
   int64_t stride;
   int32_t *shift, *start;
 };
 
-// products[r][c]: row r, of levels + 128, . the 16 queries of vector c. Of a query, four values lie side by side,
+#if EMB_TILES
+
+constexpr int kRaised = 0;  // added to levels, so that they have no sign where products want none
+
+// Sets parts.at and gives the length of a query's column: a tile holds values of one part, beside zeros.
+template <int P>
+EMB_OP int64_t place_parts(ByteParts<P>& parts) {
+  int64_t length = 0, begin = 0;
+  for (int p = 0; p < P; ++p) {
+    const int64_t first = begin / kTileBytes * kTileBytes, end = parts.end[p];
+    parts.at[p] = length - first;
+    length += (end + kTileBytes - 1) / kTileBytes * kTileBytes - first;
+    begin = end;
+  }
+  return length;
+}
+
+// sums: (P, 32, 32), of 32 rows and 32 queries. `meanwhile` is called now and then: the tiles' unit works beside it.
+template <int P, class Meanwhile>
+EMB_OP void tile_products(const uint8_t* rows, int64_t row_stride, const int8_t* columns, int64_t column_stride,
+                          const ByteParts<P>& parts, int32_t* sums, const Meanwhile& meanwhile) {
+  constexpr int64_t kLine = 2 * kTileSide, kSize = kLine * sizeof(int32_t);
+  int64_t begin = 0;
+  for (int p = 0; p < P; ++p, sums += kLine * kLine) {
+    tile_zero<0>();
+    tile_zero<1>();
+    tile_zero<2>();
+    tile_zero<3>();
+    for (int64_t j = begin / kTileBytes * kTileBytes; j < parts.end[p]; j += kTileBytes) {
+      const int8_t* values = columns + (j + parts.at[p]) * 16;
+      tile_load<4>(rows + j, row_stride);
+      tile_load<6>(values, 64);
+      tile_load<7>(values + column_stride, 64);
+      tile_load<5>(rows + kTileSide * row_stride + j, row_stride);
+      tile_dot<0, 4, 6>();
+      tile_dot<1, 4, 7>();
+      tile_dot<2, 5, 6>();
+      tile_dot<3, 5, 7>();
+      meanwhile();
+    }
+    tile_store<0>(sums, kSize);
+    tile_store<1>(sums + kTileSide, kSize);
+    tile_store<2>(sums + kTileSide * kLine, kSize);
+    tile_store<3>(sums + kTileSide * kLine + kTileSide, kSize);
+    begin = parts.end[p];
+  }
+}
+
+// A row . 16 queries from i on, of the sums that tile_products has made for them.
+template <int P>
+EMB_OP f32x16 tile_product(const int32_t* sums, const ByteParts<P>& parts, int64_t i) {
+  constexpr int64_t kPart = 4 * kTileSide * kTileSide;
+  __m512i sum = _mm512_loadu_si512(sums);
+  for (int p = 1; p < P; ++p)
+    sum = _mm512_add_epi32(_mm512_sllv_epi32(sum, _mm512_loadu_si512(parts.shift + p * parts.stride + i)),
+                           _mm512_loadu_si512(sums + p * kPart));
+  return to_f32(sum);
+}
+
+#else
+
+constexpr int kRaised = 128;  // added to levels, so that they have no sign where products want none
+
+// Sets parts.at and gives the length of a query's column.
+template <int P>
+EMB_OP int64_t place_parts(ByteParts<P>& parts) {
+  for (int p = 0; p < P; ++p) parts.at[p] = 0;
+  return parts.end[P - 1];
+}
+
+// products[r][c]: row r, of raised levels, . the 16 queries of vector c. Of a query, four values lie side by side,
 // beside those of the next. `i`: the first query's number.
 template <int R, int C, int P>
 EMB_OP void byte_products(const uint8_t* rows, int64_t row_stride, const int8_t* columns, int64_t column_stride,
@@ -148,8 +222,10 @@ EMB_OP void byte_products(const uint8_t* rows, int64_t row_stride, const int8_t*
     for (int c = 0; c < C; ++c) products[r][c] = to_f32(sum[r][c]);
 }
 
-// Adds 128 to each level and gives at least the sum of the squares of the first n, at most 128 / 127 of it: the product
-// has no room for -128 times itself. The row has room for a multiple of 64.
+#endif
+
+// Raises the levels of a row and gives at least the sum of the squares of the first n, at most 128 / 127 of it: the
+// product has no room for -128 times itself. The row has room for a multiple of 64.
 EMB_OP float raise_levels(int8_t* row, int64_t n) {
   __m512i squares = _mm512_setzero_si512();
   for (int64_t j = 0; j < n; j += 64) {
@@ -157,7 +233,7 @@ EMB_OP float raise_levels(int8_t* row, int64_t n) {
     const __m512i x = _mm512_loadu_si512(row + j);
     const __m512i size = _mm512_abs_epi8(_mm512_maskz_mov_epi8(inside, x));
     add_dot4(squares, size, _mm512_min_epu8(size, _mm512_set1_epi8(127)));
-    _mm512_storeu_si512(row + j, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
+    if constexpr (kRaised) _mm512_storeu_si512(row + j, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
   }
   return static_cast<float>(sum_i32(squares)) * (128.0f / 127.0f);
 }

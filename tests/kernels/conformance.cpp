@@ -1,6 +1,7 @@
-// Every function of the table of kernels, on every level against the scalar level: the same inputs, the same bytes (or,
-// for assignments, distances as good). Every array has exactly its size, so that AddressSanitizer sees a step beyond
-// it. The Python conformance test compares with the references; this one runs where Python's memory hides mistakes.
+// Every function of the table of kernels, on every level (or the one that is named) against the scalar level: the same
+// inputs, the same bytes (or, for assignments, distances as good). Every array has exactly its size, so that
+// AddressSanitizer sees a step beyond it. The Python conformance test compares with the references; this one runs where
+// Python's memory hides mistakes.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -334,11 +335,11 @@ Tally threads() {
 using Tallies = std::map<std::pair<std::string, std::string>, Tally>;  // by kernel and level
 using Run = std::function<Results(const Kernels&)>;
 
-void compare(Tallies& tallies, std::mutex& mutex, const Run& run) {
+void compare(const std::string& only, Tallies& tallies, std::mutex& mutex, const Run& run) {
   const Kernels* const scalar = levels()[0].kernels;  // the slowest: run once, and judged where results may differ
   const Results want = run(*scalar);
   for (const Level& level : levels()) {
-    if (!level.available) continue;
+    if (!level.available || (!only.empty() && only != level.name)) continue;
     const Results got = level.kernels == scalar ? want : run(*level.kernels);
     const std::lock_guard<std::mutex> lock(mutex);
     for (size_t i = 0; i < want.kernels().size(); ++i) {
@@ -352,7 +353,8 @@ void compare(Tallies& tallies, std::mutex& mutex, const Run& run) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const std::string only = count > 1 ? arguments[1] : "";
   std::vector<Run> runs;
   for (const int64_t d : {33, 64})  // enough rows for lookup tables of bytes
     runs.push_back([=](const Kernels& k) {
@@ -369,7 +371,7 @@ int main() {
   std::vector<std::thread> workers;
   for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i)
     workers.emplace_back([&] {
-      for (size_t at; (at = next++) < runs.size();) compare(tallies, mutex, runs[at]);
+      for (size_t at; (at = next++) < runs.size();) compare(only, tallies, mutex, runs[at]);
     });
   for (std::thread& worker : workers) worker.join();
   tallies[{"parallel_for", "all"}] = threads();

@@ -47,7 +47,7 @@ def test_number_of_threads_refused(threads, exception):
 
 
 def test_levels_are_those_of_the_build_in_order():
-    ladder = ["scalar", "avx2", "avx512", "avx512_icl", "neon"]
+    ladder = ["scalar", "avx2", "avx512", "avx512_icl", "avx512_amx", "neon"]
     levels, available = _native.levels(), _threads.available_isa()
     assert levels == [level for level in ladder if level in levels]
     assert available == [level for level in levels if level in available]
