@@ -95,7 +95,7 @@ void pq_topk(const CodeArray& codes, const F32& codebooks, const F32& queries, i
   const PaddedRows padded(centroids, pq.m * pq.dsub);
   const Coarse coarse = coarse_of(padded, centroid);
   topk_rows("pq_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            pq_topk_scratch(pq.m, pq.ksub, pq.dsub, coarse.count),
+            pq_topk_scratch(pq.m, pq.ksub, pq.dsub, queries.shape(0), coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.pq_topk(from, pq, coarse, scan, rows, part, scratch);
               return kAllFinite;

@@ -2,6 +2,7 @@
 // float32 sum over the subspaces in order, and then the row's centroid's product, on every level.
 #pragma once
 #include "adc_bytes.inl.h"
+#include "adc_levels.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -206,9 +207,15 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Coarse& coarse, 
 
 void pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
              float* scratch) {
-  float* norms = nullptr;
-  if (scan.metric == Metric::cosine) norm_table(p, norms = scratch);
+  float *room = scratch, *norms = nullptr;
   scratch += padded16(p.m * p.ksub);
+#if EMB_TILES
+  if (pq_levels_serve(p, rows, queries)) {
+    if (scan.metric != Metric::ip) norm_table(p, norms = room);
+    return scan_pq_levels(codes, p, coarse, scan, rows, queries, norms, scratch);
+  }
+#endif
+  if (scan.metric == Metric::cosine) norm_table(p, norms = room);
   if (p.ksub == 256)
     scan_queries<8>(codes, p, coarse, scan, rows, queries, norms, scratch);
   else

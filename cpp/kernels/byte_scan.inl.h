@@ -12,6 +12,8 @@ namespace {
 
 // Writes the levels of `count` rows, `stride` apart, with room for twice kManyRows.
 using LevelsOf = Callable<void(const int64_t* ids, int count, int8_t* levels)>;
+// Computes the scores of pairs of a query and one of the rows `ids`, for which levels were written last.
+using ScoresOf = Callable<void(const Pair* pairs, int count, const int64_t* ids, float* scores)>;
 
 struct LevelCodes {
   int64_t d, stride;
@@ -116,11 +118,21 @@ inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float
   c.unit_length[i] = q.length[i] / unit;
 }
 
+// Parts for components in order of their energy, of which a few are much larger than the others: with one unit for all
+// of a trellis query, the bound let 54 rows of 1,024 dimensions through for each that a closer one left.
+struct ComponentParts {
+  int64_t ends[3];
+};
+EMB_OP ComponentParts component_parts(int64_t n) {
+  const int64_t eighth = n < 256 ? n / 8 / 4 * 4 : (n / 8 + 32) / 64 * 64;  // whole tiles
+  return {{n / 32 / 4 * 4, eighth, (n + 3) / 4 * 4}};
+}
+
 // `scratch`: level_scan_scratch. `ends`: of the parts.
 template <int P>
 inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], const Coarse& coarse, const Scan& scan,
                              Range range, Range queries, float* scratch, const FormOf& form_of, const TermsOf& terms_of,
-                             const LevelsOf& levels_of, const Fetch& values_of) {
+                             const LevelsOf& levels_of, const ScoresOf& scores_of) {
   Room room = {scratch};
   const int64_t stride = scan.queries.stride;
   const int64_t most = level_queries(scan.queries.d, queries.end - queries.begin, coarse.count);
@@ -136,7 +148,7 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
   c.unit_error = room.take<float>(most);
   c.unit_length = room.take<float>(most);
   const QueryBounds q = query_bounds(most, room);
-  float *values = room.take<float>(kManyRows * stride), *folded = room.take<float>(codes.stride);
+  float* folded = room.take<float>(codes.stride);
   int8_t* bytes = room.take<int8_t>(codes.stride);
   RowBounds b = {};
   for (int64_t first = queries.begin; first < queries.end; first += most) {
@@ -156,7 +168,6 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
     }
     for (int64_t row = range.begin; row < range.end;) {
       int64_t ids[kManyRows] = {};
-      bool decoded[kManyRows] = {};
       int n = 0;
       for (; row < range.end && n < kManyRows; ++row)
         if (!scan.mask || scan.mask[row]) ids[n++] = row;
@@ -178,21 +189,39 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
         c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
       }
       offer_block(scan, q, b, n, first, count, c, [&](const Pair* pairs, int pair_count) {
-        const float *x[kPairs], *y[kPairs];
         float scores[kPairs];
-        for (int p = 0; p < kPairs; ++p) {
-          const Pair& pair = pairs[p < pair_count ? p : 0];
-          float* row = values + pair.row * stride;
-          if (!decoded[pair.row]) values_of(ids[pair.row], row);
-          decoded[pair.row] = true;
-          x[p] = row;
-          y[p] = scan.queries.data + pair.query * stride;
-        }
-        dots16<kPairs>(y, x, stride, scores);
+        scores_of(pairs, pair_count, ids, scores);
         for (int p = 0; p < pair_count; ++p) keep(scan.best[pairs[p].query], scores[p], ids[pairs[p].row]);
       });
     }
   }
+}
+
+// ... whose scores are those of decoded rows.
+template <int P>
+inline void scan_decoded_levels(const LevelCodes& codes, const int64_t (&ends)[P], const Coarse& coarse,
+                                const Scan& scan, Range range, Range queries, float* scratch, const FormOf& form_of,
+                                const TermsOf& terms_of, const LevelsOf& levels_of, const Fetch& values_of) {
+  Room room = {scratch};
+  const int64_t stride = scan.queries.stride;
+  float* values = room.take<float>(kManyRows * stride);
+  int64_t decoded[kManyRows];  // which row is where
+  for (int64_t& id : decoded) id = -1;
+  const auto scores_of = [&](const Pair* pairs, int count, const int64_t* ids, float* scores) {
+    const float *x[kPairs], *y[kPairs];
+    for (int p = 0; p < kPairs; ++p) {
+      const Pair& pair = pairs[p < count ? p : 0];
+      float* row = values + pair.row * stride;
+      if (decoded[pair.row] != ids[pair.row]) values_of(ids[pair.row], row);
+      decoded[pair.row] = ids[pair.row];
+      x[p] = row;
+      y[p] = scan.queries.data + pair.query * stride;
+    }
+    float all[kPairs];
+    dots16<kPairs>(y, x, stride, all);
+    for (int p = 0; p < count; ++p) scores[p] = all[p];
+  };
+  scan_level_codes<P>(codes, ends, coarse, scan, range, queries, room.next, form_of, terms_of, levels_of, scores_of);
 }
 
 }  // namespace

@@ -246,8 +246,8 @@ inline void scan_codes_many(const Codes& codes, const PackedCodes& rows, const C
       for_bits(rows.bits, [&](auto bits) { unpack_levels<bits()>(row, rows.d, rows.table, centre, out); });
     }
   };
-  scan_level_codes<1>({rows.d, stride, static_cast<float>(centre), least}, {(rows.d + 3) / 4 * 4}, coarse, scan, range,
-                      queries, scratch, form_of, terms_of, levels_of, values_of);
+  scan_decoded_levels<1>({rows.d, stride, static_cast<float>(centre), least}, {(rows.d + 3) / 4 * 4}, coarse, scan,
+                         range, queries, scratch, form_of, terms_of, levels_of, values_of);
 }
 
 #endif

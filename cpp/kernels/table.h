@@ -275,13 +275,21 @@ constexpr int64_t kAdcRows = 256;   // rows of a scan through lookup tables that
 constexpr int64_t kFewQueries = 4;  // fewer queries than these are scanned one by one
 // Lookup tables: the codewords, 16 side by side.
 static constexpr int64_t pq_tables_scratch(int64_t m, int64_t ksub, int64_t dsub) { return m * ksub * dsub; }
+// ... and for a scan of many queries: codewords and rows of codes as levels, copies of 32 rows' codes.
+static constexpr int64_t pq_levels_scratch(int64_t m, int64_t ksub, int64_t dsub, int64_t queries, int64_t centroids) {
+  return padded16(m * dsub) + padded16(ksub * m * dsub / 4 + 16) + padded16(kManyRows * m / 4) + 16 +
+         level_scan_scratch(m * dsub, queries, centroids);
+}
 // ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
 // the codewords, then copies of the rows' codes; or tables of bytes and blocks of 64 rows of codes; for each centroid
 // the products with 16 queries, and in units of their tables.
-static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub, int64_t centroids = 0) {
+static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub, int64_t queries,
+                                         int64_t centroids = 0) {
   const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub) + kAdcRows * m / 4;
   const int64_t bytes = 4 * byte_table_size(m, ksub) + 2 * 64 * (m + 15) / 4 + 16;
-  return 17 * padded16(m * ksub) + (floats > bytes ? floats : bytes) + 16 * centroids + 16 * padded16(centroids);
+  const int64_t tables = 16 * padded16(m * ksub) + (floats > bytes ? floats : bytes) + 32 * padded16(centroids);
+  const int64_t levels = queries < kManyQueries ? 0 : pq_levels_scratch(m, ksub, dsub, queries, centroids);
+  return padded16(m * ksub) + (tables > levels ? tables : levels);
 }
 
 // ... and for sparse rows: a row, values and indices of candidates, which are written 16 at a time.

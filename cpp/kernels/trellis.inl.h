@@ -456,13 +456,9 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
     float factors[kIntBlock];
     trellis_block(codes, p, ids, count, out, factors);
   };
-  // A few components are much larger than the others: with one unit for all of a query, the bound let 54 rows of 1,024
-  // dimensions through for each that a closer one left.
-  const int64_t n = p.coded, eighth = n < 256 ? n / 8 / 4 * 4 : (n / 8 + 32) / 64 * 64;  // whole tiles
-  const int64_t ends[] = {n / 32 / 4 * 4, eighth, (n + 3) / 4 * 4};
-  const float least = 32.0f * __builtin_sqrtf(static_cast<float>(n));
-  scan_level_codes<3>({n, levels_stride(p.d), 0.0f, least}, ends, coarse, scan, rows, queries, scratch, form_of,
-                      terms_of, levels_of, values_of);
+  const float least = 32.0f * __builtin_sqrtf(static_cast<float>(p.coded));
+  scan_decoded_levels<3>({p.coded, levels_stride(p.d), 0.0f, least}, component_parts(p.coded).ends, coarse, scan, rows,
+                         queries, scratch, form_of, terms_of, levels_of, values_of);
 }
 
 #endif

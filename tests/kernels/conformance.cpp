@@ -186,7 +186,7 @@ void conversions(Results& out, const Kernels& k, Case c) {
 // some, with one. Wide rows of one kind only: however few rows there are, tables take 256 sums a dimension.
 void pq_family(Results& out, const Kernels& k, Case c) {
   if (!c.many) return;
-  const int64_t m = c.d % 2 ? 1 : 2, dsub = c.d / m;
+  const int64_t m = c.d % 2 ? 1 : c.d % 8 ? 2 : 8, dsub = c.d / m;
   for (const int64_t ksub : {256, 16}) {
     const Exact<float> books = c.floats(c.d * ksub, -1, 1), packed(m * packed_floats(ksub, dsub));
     const Pq p = {books.get(), packed.get(), m, ksub, dsub};
@@ -198,7 +198,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     k.pq_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
     for (int64_t i = 0; i < c.n; ++i)
       for (int64_t s = 0; s < m; ++s) {
-        const int id = bits == 8 ? codes[i * size + s] : codes[i * size] >> (4 * s) & 15;
+        const int id = bits == 8 ? codes[i * size + s] : codes[i * size + s / 2] >> s % 2 * 4 & 15;
         out.add("pq_encode",
                 near_enough(c.x.get() + i * c.d + s * dsub, books.get() + s * ksub * dsub, ksub, dsub, id));
       }
@@ -221,7 +221,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
       for (const Coarse& coarse : {Coarse{nullptr, nullptr, 0}, Coarse{centroids.get(), centroid.get(), kCentroids},
                                    Coarse{centroids.get(), nullptr, 1}})
         add_scan(
-            out, "pq_topk", k, c, [&](int64_t) { return pq_topk_scratch(m, ksub, dsub, coarse.count); },
+            out, "pq_topk", k, c, [&](int64_t nq) { return pq_topk_scratch(m, ksub, dsub, nq, coarse.count); },
             [&](const Scan& s, Range rows, Range part, float* x) {
               if (coarse.count && s.metric != Metric::ip) return;
               k.pq_topk(either, p, coarse, s, rows, part, x);

@@ -76,9 +76,11 @@ def sparse(rng):
     return "sparse_topk", {"indices": indices, "values": values}
 
 
-def product(bits, m, centroids=0):
+def product(bits, m, centroids=0, falling=False):
     def inputs(rng):
         codebooks = rng.standard_normal((m, 2**bits, D // m)).astype(np.float32)
+        if falling:
+            codebooks *= 0.3 ** np.arange(m, dtype=np.float32)[:, None, None]
         codes = rng.integers(0, 256, (MANY, m * bits // 8)).astype(np.uint8)
         codes[MANY // 2 :] = codes[: MANY // 2]
         if not centroids:
@@ -98,6 +100,7 @@ def product(bits, m, centroids=0):
 CASES = {
     "pq8": product(8, 7),
     "pq4": product(4, 14),
+    "pq8-falling": product(8, 7, falling=True),
     "pq8-centroids": product(8, 7, 300),
     "pq4-centroids": product(4, 14, 5),
     "flat": flat,
