@@ -350,3 +350,41 @@ def test_the_lowest_and_the_highest_codes(isa):
         want_scores, want = kernels.flat_topk(decoded, queries, K, isa="scalar")
         np.testing.assert_array_equal(ids, want)
         np.testing.assert_array_equal(scores, want_scores)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+def test_what_a_query_loses_to_bytes_may_lie_along_a_row(isa):
+    """The bound is reached: with an error estimated a hundredth less, the best row would be left out."""
+    d = 64
+    rng = np.random.default_rng(3)
+    sign = rng.choice([-1.0, 1.0], d - 3)
+    query = np.concatenate([[127, 100, 1], rng.integers(-3, 4, d - 3) + 0.49 * sign])  # 127: the unit is 1
+    best = np.concatenate([[0, 0, 0], 100 * sign])
+    score = np.ceil(best @ query) - 1
+    other = np.zeros(d)
+    other[1:3] = divmod(score, 100)
+    assert other.max() < 128
+    values = np.tile(other, (200, 1))
+    values[150] = best
+    codes = (values + 128).astype(np.uint8)
+    lo, step = np.full(d, -128, np.float32), np.ones(d, np.float32)
+    scores, ids = kernels.sq_topk(codes, lo, step, np.tile(query, (20, 1)).astype(np.float32), 1, 8, isa=isa)
+    assert ids.tolist() == [[150]] * 20
+    np.testing.assert_allclose(scores, best @ query, rtol=1e-6)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_what_codewords_lose_to_bytes_may_lie_along_a_query(isa, metric):
+    codebooks = np.zeros((7, 256, 10), np.float32)
+    codebooks[:, 255] = 127  # the step is 1
+    codebooks[:, 1], codebooks[:, 2], codebooks[0, 3] = 10.49, 10, 13
+    codebooks[0, 3, 9] = 17
+    codes = np.full((MANY, 7), 2, np.uint8)
+    codes[:, 0] = 3
+    codes[-1] = 1
+    if metric == "l2":
+        codes[:-1] = 2  # 10.49 is nearer to the queries
+    queries = np.full((20, 70), 127 if metric == "l2" else 1, np.float32)
+    check(("pq_topk", {"codes": codes, "codebooks": codebooks}), queries, metric=metric, isa=isa)
+    assert kernels.pq_topk(codes, codebooks, queries, 1, metric, isa=isa)[1].tolist() == [[MANY - 1]] * 20
