@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kLevelDims = 12;  // of a subspace: with more, looking up its entry takes less
 
 EMB_OP bool pq_levels_serve(const Pq& p, Range rows, Range queries) {
-  return p.ksub == 256 && queries.end - queries.begin >= kManyQueries && p.dsub <= kLevelDims &&
+  return p.ksub == 256 && queries.end - queries.begin >= kLookedUp && p.dsub <= kLevelDims &&
          p.m * p.dsub <= kMostOfBytes && rows.end - rows.begin >= 16 * p.ksub;
 }
 

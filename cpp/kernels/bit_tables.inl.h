@@ -137,10 +137,10 @@ inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const C
 }
 
 // Whether they serve: sums of bytes fit 16 bits, making the tables pays, a score has nothing of a row's own beside, and
-// no tiles multiply many queries faster.
+// no tiles multiply the queries faster.
 EMB_OP bool bit_tables_serve(const PackedCodes& rows, const Coarse& coarse, const Scan& scan, Range range,
                              Range queries) {
-  if (EMB_TILES && !rows.msb && queries.end - queries.begin >= kManyQueries) return false;
+  if (EMB_TILES && !rows.msb && queries.end - queries.begin >= kLookedUp) return false;
   return rows.bits == 1 && coarse.count <= 1 && scan.metric == Metric::ip && rows.d <= 2048 &&
          range.end - range.begin >= 2048;
 }

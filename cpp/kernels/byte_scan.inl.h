@@ -188,7 +188,7 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
         c.relative_lost[r] = b.lost[r] * c.inverse_factor[r];
         c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
       }
-      offer_block(scan, q, b, n, first, count, c, [&](const Pair* pairs, int pair_count) {
+      offer_block(scan, q, b, n, first, count, c, {nullptr, 0}, [&](const Pair* pairs, int pair_count) {
         float scores[kPairs];
         scores_of(pairs, pair_count, ids, scores);
         for (int p = 0; p < pair_count; ++p) keep(scan.best[pairs[p].query], scores[p], ids[pairs[p].row]);

@@ -17,6 +17,8 @@ namespace {
 struct TileUnit {};
 #endif
 
+constexpr int64_t kLookedUp = 64;  // queries up to which tables of bytes take less than turning codes into levels
+
 constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
 constexpr float kUlp = 6e-8f;
 constexpr float kLarge = 1e15f;  // beyond this the float32 score may overflow on its way: all bounds are infinite
@@ -169,17 +171,29 @@ EMB_OP void offer_pairs(const Scan& s, const QueryBounds& q, int rows, int64_t f
   }
 }
 
+// Memory that is asked for a piece at a time, before it is read.
+struct Ahead {
+  const float* from;
+  int64_t floats;
+  EMB_OP void ask(int64_t pieces) {
+    const int64_t piece = (floats + pieces - 1) / pieces;
+    for (int64_t j = 0; j < piece; j += 16) __builtin_prefetch(from + j, 0, 2);  // to L2
+    from += piece, floats -= piece;
+  }
+};
+
 // Offers `rows` rows of a block to `count` queries from `first` on. columns.products(r, i, sums) estimates products
 // with the rows from r on, columns.base(r, i) is added; exact(pairs, count) computes scores and offers them.
 template <class Columns, class Exact>
 EMB_OP void offer_block(const Scan& s, const QueryBounds& q, const RowBounds& b, int rows, int64_t first, int64_t count,
-                        const Columns& columns, const Exact& exact) {
+                        const Columns& columns, Ahead ahead, const Exact& exact) {
   constexpr int R = Columns::kRows, C = Columns::kVectors;
   uint32_t below[kManyRows + R];
   Pairs pairs = {};
   if constexpr (Columns::kTiles) columns.multiply(0, [] {});
   for (int64_t i = 0; i < count; i += 16 * C) {
     int r = 0;
+    ahead.ask((count - i + 16 * C - 1) / (16 * C));
     if constexpr (Columns::kTiles) {
       const auto look = [&] {
         if (r < rows) look_at_rows(q, b, r, i, columns, below), r += R;
@@ -397,14 +411,24 @@ struct ManyColumns {
 
 #endif
 
-EMB_OP void offer_exact(const Scan& s, int64_t query, const float* row, float row_norm, int64_t id) {
-  const float* x = s.queries.data + query * s.queries.stride;
-  float sum;
+EMB_OP void offer_exact(const Scan& s, const Pair* pairs, int count, const float* const* rows, const float* norms,
+                        const int64_t* ids) {
+  const float *x[kPairs], *y[kPairs];
+  float sums[kPairs];
+  for (int p = 0; p < kPairs; ++p) {
+    const Pair& pair = pairs[p < count ? p : 0];
+    x[p] = rows[pair.row];
+    y[p] = s.queries.data + pair.query * s.queries.stride;
+  }
   if (s.metric == Metric::l2)
-    score_tile<true, 1, 1>(&row, x, s.queries.stride, &sum);
+    for (int p = 0; p < count; ++p) score_tile<true, 1, 1>(x + p, y[p], s.queries.stride, sums + p);
   else
-    sum = dot16(x, row, s.queries.stride);
-  keep(s.best[query], finish_score(sum, s.metric, s.queries.norm[query], row_norm), id);
+    dots16<kPairs>(y, x, s.queries.stride, sums);
+  for (int p = 0; p < count; ++p) {
+    const Pair& pair = pairs[p];
+    keep(s.best[pair.query], finish_score(sums[p], s.metric, s.queries.norm[pair.query], norms[pair.row]),
+         ids[pair.row]);
+  }
 }
 
 // scan_few for many queries. `scratch`: scan_scratch(d, queries).
@@ -421,7 +445,7 @@ inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
     const int64_t count = queries.end - first < most ? queries.end - first : most;
     for (int64_t i = 0; i < count; ++i) columns.put_query(s, first + i, q, i);
     for (int64_t row = rows.begin; row < rows.end;) {
-      const float* x[kBlock];
+      const float* x[kBlock] = {};
       float norms[kBlock];
       int64_t ids[kBlock];
       int n = 0;
@@ -434,12 +458,12 @@ inline int64_t scan_many(const Scan& s, Range rows, Range queries, float* scratc
         columns.put_row(s, x[n], square, bounds, n);
         ids[n++] = row;
       }
-      offer_block(s, q, bounds, n, first, count, columns, [&](const Pair* pairs, int pair_count) {
-        for (int p = 0; p < pair_count; ++p) {
-          const int r = pairs[p].row;
-          offer_exact(s, pairs[p].query, x[r], norms[r], ids[r]);
-        }
-      });
+      // Where rows are read in place, side by side, the next ones are asked for.
+      const int64_t step = n > 1 ? x[1] - x[0] : 0;
+      const bool in_place = step >= s.queries.d && step < stride + 16 && x[0] != values;
+      const Ahead ahead = {x[0] + n * step, in_place ? n * step : 0};
+      offer_block(s, q, bounds, n, first, count, columns, ahead,
+                  [&](const Pair* pairs, int pair_count) { offer_exact(s, pairs, pair_count, x, norms, ids); });
     }
   }
   return kAllFinite;

@@ -143,7 +143,7 @@ EMB_OP void scan_sparse_many(const Sparse& s, const Scan& scan, Range rows, Rang
         bound_row(scan, zero, squares[n], 1.0f, 0.0f, bounds, n);
         ids[n++] = row;
       }
-      offer_block(scan, q, bounds, n, first, count, tile, [&](const Pair* pairs, int pair_count) {
+      offer_block(scan, q, bounds, n, first, count, tile, {nullptr, 0}, [&](const Pair* pairs, int pair_count) {
         for (int p = 0; p < pair_count; ++p)
           offer_sparse<Index>(s, scan, pairs[p].query, ids[pairs[p].row], squares[pairs[p].row]);
       });

@@ -97,6 +97,14 @@ def product(bits, m, centroids=0, falling=False):
     return inputs
 
 
+def columns(case):
+    def inputs(rng):
+        kernel, inputs = case(rng)
+        return kernel, {**inputs, "codes": np.asfortranarray(inputs["codes"])}
+
+    return inputs
+
+
 CASES = {
     "pq8": product(8, 7),
     "pq4": product(4, 14),
@@ -114,6 +122,8 @@ CASES = {
     "bits-lsb": bits("lsb"),
     "bits-msb-many": bits("msb", MANY),
     "levels1-many": levels(1, MANY, 1),
+    "levels1-columns": columns(levels(1, MANY, 1)),
+    "pq8-columns": columns(product(8, 7)),
     "sparse": sparse,
 }
 
@@ -192,7 +202,7 @@ def check(case, queries, **options):
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
-@pytest.mark.parametrize("count", [3, 15, 45])
+@pytest.mark.parametrize("count", [3, 15, 70])
 class TestExact:
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_metrics(self, case, isa, count, metric):
@@ -385,6 +395,6 @@ def test_what_codewords_lose_to_bytes_may_lie_along_a_query(isa, metric):
     codes[-1] = 1
     if metric == "l2":
         codes[:-1] = 2  # 10.49 is nearer to the queries
-    queries = np.full((20, 70), 127 if metric == "l2" else 1, np.float32)
+    queries = np.full((80, 70), 127 if metric == "l2" else 1, np.float32)
     check(("pq_topk", {"codes": codes, "codebooks": codebooks}), queries, metric=metric, isa=isa)
-    assert kernels.pq_topk(codes, codebooks, queries, 1, metric, isa=isa)[1].tolist() == [[MANY - 1]] * 20
+    assert kernels.pq_topk(codes, codebooks, queries, 1, metric, isa=isa)[1].tolist() == [[MANY - 1]] * 80
