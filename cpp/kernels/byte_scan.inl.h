@@ -27,7 +27,7 @@ struct CodeColumns : ByteColumns<P> {
   float *constant, *extra_error, *base_of_query;
   float sizes[kManyRows];
   int64_t bases[kManyRows];
-  // The same in units, solved for the sum, where all factors are positive.
+  // The same in units, solved for the sum, where all factors are positive and nothing can overflow.
   bool solved, coarse;
   float *inverse_unit, *unit_constant, *unit_error, *unit_length;
   float inverse_factor[kManyRows], relative_size[kManyRows], relative_lost[kManyRows];
@@ -74,8 +74,9 @@ struct CodeColumns : ByteColumns<P> {
 };
 
 // The bytes of a query, in P parts of the dimensions, each with a unit by a power of two smaller than the last one's.
+// Gives whether numbers in units stay below 1e21: with factors above 1e-6 and addends below 1e9 no product overflows.
 template <int P>
-inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float* folded, int8_t* bytes,
+inline bool put_level_query(const LevelCodes& codes, const CodeForm& form, float* folded, int8_t* bytes,
                             const CodeColumns<P>& c, const QueryBounds& q, int64_t i) {
   const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge;
   float largest[P + 1] = {};
@@ -116,6 +117,7 @@ inline void put_level_query(const LevelCodes& codes, const CodeForm& form, float
   c.unit_constant[i] = c.constant[i] / unit;
   c.unit_error[i] = q.error[i] / unit;
   c.unit_length[i] = q.length[i] / unit;
+  return unit > 1e-12f && form.sizes < 1e9f && form.extra_sizes < 1e9f;
 }
 
 // Parts for components in order of their energy, of which a few are much larger than the others: with one unit for all
@@ -154,8 +156,10 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
   for (int64_t first = queries.begin; first < queries.end; first += most) {
     const int64_t count = queries.end - first < most ? queries.end - first : most;
     float extra = 0.0f;  // the largest share of a query's error that its extra error is
+    bool small = true;
     for (int64_t i = 0; i < count; ++i) {
-      put_level_query(codes, form_of(scan.queries.data + (first + i) * stride, folded), folded, bytes, c, q, i);
+      small &=
+          put_level_query(codes, form_of(scan.queries.data + (first + i) * stride, folded), folded, bytes, c, q, i);
       q.scale[i] = 1.0f;
       q.shift[i] = -put_bases(scan, first + i, coarse, c.base_of_query + i, most);
       if (!c.coarse) {
@@ -175,14 +179,14 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
       int8_t* levels = reinterpret_cast<int8_t*>(c.rows);
       levels_of(ids, n, levels);
       terms_of(ids, n, b.factor, b.lost);
-      c.solved = true;
+      c.solved = small;
       for (int r = 0; r < n; ++r) {
         const float length = __builtin_sqrtf(raise_levels(levels + r * codes.stride, codes.d));
         const float factor = __builtin_fabsf(b.factor[r]), addend = __builtin_fabsf(b.lost[r]);
         if (!(factor < kLarge && addend < kLarge)) b.factor[r] = __builtin_nanf("");  // no bound
         b.size[r] = factor * kMargin * (length > codes.least ? length : codes.least);
         c.sizes[r] = addend;
-        c.solved &= b.factor[r] > 1e-30f;
+        c.solved &= b.factor[r] > 1e-6f && addend < 1e9f;
         c.inverse_factor[r] = 1.0f / factor;
         c.relative_size[r] = (b.size[r] + kMargin * extra * addend) * c.inverse_factor[r];
         c.relative_lost[r] = b.lost[r] * c.inverse_factor[r];
