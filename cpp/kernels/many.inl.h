@@ -17,7 +17,7 @@ namespace {
 struct TileUnit {};
 #endif
 
-constexpr int64_t kLookedUp = 64;  // queries up to which tables of bytes take less than turning codes into levels
+constexpr int64_t kLookedUp = 64;  // fewer queries than these take less by tables of bytes than by tiles
 
 constexpr float kMargin = 1.001f;  // for rounding in the computation of the bounds themselves
 constexpr float kUlp = 6e-8f;
