@@ -18,6 +18,9 @@ EMB_OP bool pq_levels_serve(const Pq& p, Range rows, Range queries) {
          p.m * p.dsub <= kMostOfBytes && rows.end - rows.begin >= 16 * p.ksub;
 }
 
+// A dimension whose step is less counts as 0: divisions by denormal numbers give anything.
+constexpr float kLeastStep = 1e-32f;
+
 struct PqLevels {
   float* step;     // (d,)
   int8_t* levels;  // (m, ksub, dsub)
@@ -34,6 +37,8 @@ inline PqLevels pq_levels(const Pq& p, Room& room) {
     for (int64_t j = 0; j < p.ksub; ++j, c += p.dsub)
       for (int64_t i = 0; i < p.dsub; ++i)
         to.step[s * p.dsub + i] = __builtin_fmaxf(to.step[s * p.dsub + i], __builtin_fabsf(c[i]) / 127.0f);
+  for (int64_t j = 0; j < d; ++j)
+    if (to.step[j] < kLeastStep) to.step[j] = 0.0f;
   c = p.codebooks;
   int8_t* out = to.levels;
   double squares = 0.0, lengths = 0.0;
@@ -94,15 +99,15 @@ inline void scan_pq_levels(const Codes& codes, const Pq& p, const Coarse& coarse
   // The score is 2 q.x - |q|^2 - |x|^2, q.x / (|q| |x|) or q.x.
   const auto form_of = [&](const float* x, float* folded) {
     CodeForm form = {};
-    float square = 0.0f;
-    for (int64_t j = 0; j < d; ++j) square += x[j] * x[j];
+    float square = 0.0f, sum = 0.0f;
+    for (int64_t j = 0; j < d; ++j) square += x[j] * x[j], sum += __builtin_fabsf(x[j]);
     const float scale = l2 ? 2.0f : cosine ? 1.0f / __builtin_fmaxf(__builtin_sqrtf(square), 1e-30f) : 1.0f;
     for (int64_t j = 0; j < d; ++j) {
       folded[j] = scale * x[j] * pq.step[j];
       form.sizes += 256.0f * __builtin_fabsf(folded[j]);
       form.off += folded[j] * folded[j];
     }
-    form.off = pq.off * __builtin_sqrtf(form.off);
+    form.off = pq.off * __builtin_sqrtf(form.off) + 128.0f * kLeastStep * scale * sum;
     if (!l2) return form;
     form.constant = -square;
     form.sizes += 4.0f * square;

@@ -288,6 +288,18 @@ def test_a_row_whose_score_overflows_comes_before_the_filler(isa, ksub, metric):
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+@pytest.mark.parametrize("scale", [1e-44, 1e-40, 1e-36, 1e-30, 1e-20])
+def test_codewords_of_any_scale(isa, metric, scale):
+    name, inputs = product(8, 7)(np.random.default_rng(4))
+    queries = queries_of(70, name, inputs) * np.float32(1e14)
+    small = {**inputs, "codebooks": (inputs["codebooks"] * scale).astype(np.float32)}
+    check((name, small), queries, metric=metric, isa=isa)
+    small["codebooks"][3:] = inputs["codebooks"][3:]  # beside those of the usual scale
+    check((name, small), queries, metric=metric, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("count", [1, 3, 22])
 @pytest.mark.parametrize("scale", [0, 1e-38, 1e-10, 1e-3, 100, 1e5, 1e7, 1e12, 1e30, 3e38])
@@ -398,3 +410,14 @@ def test_what_codewords_lose_to_bytes_may_lie_along_a_query(isa, metric):
     queries = np.full((80, 70), 127 if metric == "l2" else 1, np.float32)
     check(("pq_topk", {"codes": codes, "codebooks": codebooks}), queries, metric=metric, isa=isa)
     assert kernels.pq_topk(codes, codebooks, queries, 1, metric, isa=isa)[1].tolist() == [[MANY - 1]] * 80
+
+
+@pytest.mark.parametrize("isa", _native.available_levels())
+def test_codewords_whose_step_would_be_denormal(isa):
+    codebooks = np.zeros((7, 256, 10), np.float32)
+    least = np.float32(1e-45)
+    codebooks[:, 1, 0], codebooks[:, 2, 0] = 150 * least, 190 * least  # whose 127th is 1 such number, not 1.5
+    codes = np.ones((MANY, 7), np.uint8)
+    codes[-1] = 2
+    queries = np.full((80, 70), 1e30, np.float32)
+    assert kernels.pq_topk(codes, codebooks, queries, 1, isa=isa)[1].tolist() == [[MANY - 1]] * 80
