@@ -58,9 +58,10 @@ def measure(setting: Setting, task: Task, data: str, protocol: str) -> Record:
     )
 
 
-def chosen(args: argparse.Namespace, d: int, protocol: str) -> list[Setting]:
+def chosen(args: argparse.Namespace, task: Task, protocol: str) -> list[Setting]:
     """The settings that are asked for; under the special protocols without the slow ones."""
     settings: list[Setting] = []
+    d = task.base.shape[1]
     if args.only != "peers":
         settings += ours.settings(d, args.spec or ours.SPECS, args.bits or ours.RATES)
     if args.only != "ours":
@@ -69,7 +70,8 @@ def chosen(args: argparse.Namespace, d: int, protocol: str) -> list[Setting]:
     if args.only not in ("all", "ours", "peers"):
         settings = [setting for setting in settings if setting.family.startswith(args.only)]
     quick = args.quick or protocol not in ("half", "self")
-    return [setting for setting in settings if not (quick and setting.slow)]
+    settings = [setting for setting in settings if not (quick and setting.slow)]
+    return [setting for setting in settings if setting.least_rows <= len(task.train)]
 
 
 def run(folder: Path, protocol: str, store: Store, args: argparse.Namespace) -> None:
@@ -78,7 +80,7 @@ def run(folder: Path, protocol: str, store: Store, args: argparse.Namespace) -> 
     if task is None:
         print(f"skipped: {folder.name} has no sections for the protocol {protocol}")
         return
-    for setting in chosen(args, task.base.shape[1], protocol):
+    for setting in chosen(args, task, protocol):
         if not args.again and (folder.name, protocol, setting.family, setting.name) in store.records:
             continue
         record = measure(setting, task, folder.name, protocol)

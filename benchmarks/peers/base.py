@@ -59,9 +59,11 @@ class Setting:
         name: unique for a number of dimensions.
         make: the unfitted codec.
         slow: takes minutes; the special protocols leave it out.
+        least_rows: to be fitted on.
     """
 
     family: str
     name: str
     make: Callable[[], Peer]
     slow: bool = False
+    least_rows: int = 0

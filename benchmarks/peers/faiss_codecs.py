@@ -15,7 +15,7 @@ from .base import F32, I64, Decoding, Peer, Setting
 OPQ_ITERATIONS = 15
 RQ_FIT_BEAM, RQ_FIT_ITERATIONS, RQ_BEAM = 2, 10, 8
 RQ_STAGES = 12  # of each part of a product residual quantizer
-LISTS = 256
+LISTS, MANY_LISTS = 256, 8192
 SQ_QUANTILE = 0.005
 SEED = 1
 
@@ -180,9 +180,11 @@ def subspaces(d: int, rates: tuple[float, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _product(d: int) -> Iterator[Setting]:
-    for m, width in subspaces(d, (1 / 2, 2 / 3, 1, 4 / 3, 2, 8 / 3, 4)):
+    for m, width in subspaces(d, (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 2, 8 / 3, 4)):
         yield _index("PQ", f"PQ{m}x8", d, width)
         yield _index("IVF+PQ", f"IVF{LISTS},PQ{m}x8", d, width)
+        name = f"IVF{MANY_LISTS},PQ{m}x8"
+        yield Setting("FAISS IVF+PQ", name, partial(Index, name, d, width), least_rows=MANY_LISTS)
     m = d // 2
     for bits in (10, 12):
         yield _index("PQ", f"PQ{m}x{bits}", d)

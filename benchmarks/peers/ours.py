@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -11,7 +12,7 @@ from embcodec.codecs.chain import Chain
 from .base import F32, I64, METRICS, Peer, Setting
 
 FAMILY = "embcodec"
-SPECS = ("TCQ{}B", "IVF256,TCQ{}B")
+SPECS = ("TCQ{}B", "IVF256,TCQ{}B", "IVF8192,TCQ{}B")
 RATES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 2, 8 / 3, 10 / 3, 4, 5, 6)  # bits a dimension
 
 
@@ -41,7 +42,10 @@ def settings(d: int, specs: Sequence[str] = SPECS, rates: Sequence[float] = RATE
         for size in [round(d * rate / 8) for rate in rates] if "{}" in spec else [0]:
             name = filled(spec, size, d)
             if name is not None:
-                yield Setting(FAMILY, name, partial(Ours, name))
+                centroids = re.match(r"IVF(\d+)", name)
+                yield Setting(
+                    FAMILY, name, partial(Ours, name), least_rows=int(centroids[1]) if centroids else 0
+                )
 
 
 def filled(spec: str, size: int, d: int) -> str | None:

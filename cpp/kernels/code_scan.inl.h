@@ -274,7 +274,11 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
 #else
   (void)codes, (void)rows, (void)coarse, (void)form_of, (void)terms_of;
 #endif
-  scan_rows(scan, range, queries, scratch, values_of);
+  const int64_t bytes = codes.byte_stride != 1 ? 0 : codes.stride < rows.d ? codes.stride : rows.d;
+  scan_rows(scan, range, queries, scratch, [&](int64_t row, float* values) {
+    prefetch_ahead(codes.data + row * codes.stride, bytes);
+    return values_of(row, values);
+  });
 }
 
 }  // namespace

@@ -205,10 +205,19 @@ EMB_OP void scan_levels(const LevelRows& rows, const Coarse& coarse, const Scan&
   block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
   if (scan.metric != Metric::ip || queries.end - queries.begin >= kManyQueries || rows.n > kMostOfBytes) {
+    // Rows are asked for in order, those that the mask allows, by each batch of queries from the first on. Levels of
+    // few rows stay in L1 beside the rows.
+    constexpr int kRows = 8;
+    int at = 0;
     scan_rows(scan, range, queries, room.next, [&](int64_t row, float* out) {
-      float factor;
-      levels_of(&row, 1, block.levels, &factor);
-      values_of(row, block.levels, factor, out);
+      if (at == block.count || block.ids[at] != row) {
+        for (block.count = at = 0; row + at < range.end && block.count < kRows; ++at)
+          if (!scan.mask || scan.mask[row + at]) block.ids[block.count++] = row + at;
+        at = 0;
+        levels_of(block.ids, block.count, block.levels, block.factor);
+      }
+      values_of(row, block.levels + at * rows.stride, block.factor[at], out);
+      ++at;
       return static_cast<const float*>(out);
     });
     return;

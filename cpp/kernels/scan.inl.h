@@ -206,12 +206,6 @@ EMB_OP const uint8_t* code_of(const Codes& codes, int64_t row, int64_t bytes, ui
   return copy;
 }
 
-EMB_OP void add_centroid(const Coarse& coarse, int64_t row, float* values, int64_t stride) {
-  if (!coarse.count) return;
-  const float* centroid = coarse.centroids + coarse.of(row) * stride;
-  for (int64_t j = 0; j < stride; j += 16) store(values + j, add(load(values + j), load(centroid + j)));
-}
-
 // 16 elements of a column, from lane to lane: through memory, 16 stores would have to end before one load.
 template <class T>
 EMB_OP void column_elements(const Column& column, const int64_t* rows, T* out) {
@@ -256,16 +250,29 @@ EMB_OP void column_values(const Column& column, const int64_t* rows, int count, 
 }
 
 EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t stride) {
-  if (e.shift.data) {
-    const f32x16 shift = splat(e.shift.at(row));
-    for (int64_t j = 0; j < stride; j += 16)
-      store(values + j, add(load(values + j), mul(shift, load(e.direction + j))));
+  const bool shifted = e.shift.data, scaled = e.factor.data;
+  const f32x16 shift = splat(shifted ? e.shift.at(row) : 0.0f), factor = splat(scaled ? e.factor.at(row) : 1.0f);
+  const float* centroid = e.coarse.row(row, stride);
+  if (!shifted && !scaled && !centroid) return;
+  for (int64_t j = 0; j < stride; j += 16) {
+    f32x16 value = load(values + j);
+    if (shifted) value = add(value, mul(shift, load(e.direction + j)));
+    if (scaled) value = mul(value, factor);
+    if (centroid) value = add(value, load(centroid + j));
+    store(values + j, value);
   }
-  if (e.factor.data) {
-    const f32x16 factor = splat(e.factor.at(row));
-    for (int64_t j = 0; j < stride; j += 16) store(values + j, mul(load(values + j), factor));
+}
+
+// The lengths of a block's rows, for cosine; some at a time, since each is a chain of additions.
+EMB_OP void row_lengths(Block& block, int64_t stride) {
+  constexpr int kRows = 4;
+  for (int i = 0; i < block.count; i += kRows) {
+    const float* rows[kRows];
+    float squares[kRows];
+    for (int r = 0; r < kRows; ++r) rows[r] = block.rows[i + r < block.count ? i + r : i];
+    dots16<kRows>(rows, rows, stride, squares);
+    for (int r = 0; r < kRows && i + r < block.count; ++r) block.norms[i + r] = __builtin_sqrtf(squares[r]);
   }
-  add_centroid(e.coarse, row, values, stride);
 }
 
 // scan_rows (many.inl.h) for few queries, every score computed.
@@ -280,10 +287,10 @@ inline int64_t scan_few(const Scan& s, Range rows, Range queries, float* scratch
       if (s.mask && !s.mask[row]) continue;
       const float* x = fetch(row, scratch + block.count * stride);
       block.rows[block.count] = x;
-      block.ids[block.count] = row;
-      block.norms[block.count] = s.metric == Metric::cosine ? __builtin_sqrtf(dot16(x, x, stride)) : 0.0f;
-      ++block.count;
+      block.norms[block.count] = 0.0f;
+      block.ids[block.count++] = row;
     }
+    if (s.metric == Metric::cosine) row_lengths(block, stride);
     const bool finite =
         s.metric == Metric::l2 ? score_block<true>(s, block, queries) : score_block<false>(s, block, queries);
     if (finite) continue;

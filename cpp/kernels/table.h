@@ -97,6 +97,8 @@ struct Coarse {
   const int32_t* centroid;  // (n,); null: there is one, for every row
   int64_t count;
   EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
+  // What is added to a row, rows being `stride` floats apart; null: nothing.
+  EMB_HD const float* row(int64_t row, int64_t stride) const { return count ? centroids + of(row) * stride : nullptr; }
 };
 
 // Levels that all dimensions share: the value is levels[code] * step. `midpoints`, between neighbouring levels, and

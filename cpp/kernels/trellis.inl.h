@@ -288,13 +288,22 @@ inline void trellis_levels(const TrellisParams& p, const uint8_t* const* rows, i
     });
 }
 
-// Levels times their steps and the factor; 0 for what is not coded.
-EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float factor, float* out, int64_t size) {
-  int64_t j = 0;
-  for (; j + 16 <= p.coded; j += 16)
-    store(out + j, mul(mul(to_f32(load_i8(row + j)), load(p.step + j)), splat(factor)));
-  for (; j < p.coded; ++j) out[j] = static_cast<float>(row[j]) * p.step[j] * factor;
-  for (; j < size; ++j) out[j] = 0.0f;
+// Levels times their steps and the factor, 0 for what is not coded, and a centroid, if there is one.
+EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float factor, const float* centroid, float* out,
+                           int64_t size) {
+  const float* step = p.step;
+  const int64_t coded = p.coded, whole = coded / 16 * 16;
+  const f32x16 factor16 = splat(factor);
+  if (centroid)
+    for (int64_t j = 0; j < whole; j += 16)
+      store(out + j, add(mul(mul(to_f32(load_i8(row + j)), load(step + j)), factor16), load(centroid + j)));
+  else
+    for (int64_t j = 0; j < whole; j += 16)
+      store(out + j, mul(mul(to_f32(load_i8(row + j)), load(step + j)), factor16));
+  for (int64_t j = whole; j < size; ++j) {
+    out[j] = j < coded ? static_cast<float>(row[j]) * step[j] * factor : 0.0f;
+    if (centroid) out[j] += centroid[j];
+  }
 }
 
 EMB_OP float trellis_factor(const TrellisParams& p, const uint8_t* row) {
@@ -326,7 +335,7 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
     for (int n = 0; n < count; ++n) ids[n] = i + n;
     trellis_block(codes, p, ids, count, levels, factors);
     for (int n = 0; n < count; ++n)
-      trellis_values(p, levels + n * levels_stride(p.d), factors[n], out + (i + n) * p.d, p.d);
+      trellis_values(p, levels + n * levels_stride(p.d), factors[n], nullptr, out + (i + n) * p.d, p.d);
   }
 }
 
@@ -443,8 +452,7 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
   const auto values_of = [&](int64_t row, float* out) {
     float factor;
     trellis_block(codes, p, &row, 1, levels, &factor);
-    trellis_values(p, levels, factor, out, stride);
-    add_centroid(coarse, row, out, stride);
+    trellis_values(p, levels, factor, coarse.row(row, stride), out, stride);
     return static_cast<const float*>(out);
   };
   if (!many) {
@@ -475,8 +483,7 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
     trellis_block(codes, p, ids, count, levels, factors);
   };
   const auto values_of = [&](int64_t row, const int8_t* levels, float factor, float* out) {
-    trellis_values(p, levels, factor, out, stride);
-    add_centroid(coarse, row, out, stride);
+    trellis_values(p, levels, factor, coarse.row(row, stride), out, stride);
   };
   scan_levels({p.step, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }

@@ -92,6 +92,28 @@ def test_product_codes_behind_centroids_are_not_decoded(
         np.testing.assert_array_equal(again[1], found[1])
 
 
+@pytest.mark.parametrize("spec", ["PCA16,SQ8", "Center,SQ8", "Center,PCA7,RR,F16", "PCA12,PQ4x4"])
+@pytest.mark.parametrize("mean", [0.1, 1, 30])
+def test_cosines_of_centred_rows_are_not_brought_back(
+    spec: str, mean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean lies outside of the components that are kept, mostly, and decides about lengths."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((3000, 48), np.float32) / np.arange(1, 49, dtype=np.float32)
+    x += np.float32(mean) * rng.standard_normal(48).astype(np.float32)
+    codec = Codec(spec).fit(x[:1000])
+    codes, queries = codec.encode(x), np.concatenate([x[:5] + np.float32(0.1), np.zeros((1, 48), np.float32)])
+    want = exact(codec.decode(codes), queries, "cosine")
+
+    def refused(codes: np.ndarray) -> np.ndarray:
+        raise AssertionError("rows are decoded")
+
+    monkeypatch.setattr(codec._chain, "decode", refused)
+    scores, ids = codec.search(codes, queries, 10, "cosine")
+    np.testing.assert_allclose(scores, np.take_along_axis(want, ids, axis=1), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(scores, -np.sort(-want, axis=1)[:, :10], rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_blocks_do_not_show(
     codec: Codec, rows: np.ndarray, queries: np.ndarray, metric: str, monkeypatch: pytest.MonkeyPatch

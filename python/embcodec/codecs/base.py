@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, I32, U8, Bools, Floats, finish
+from .rows import F32, I32, I64, U8, Bools, Floats, finish
 from .scan import Hits, topk_decoded
 
 T = TypeVar("T")
@@ -151,6 +151,15 @@ class Coarse:
         """Nothing: one centroid at the origin, beside the vector `like`."""
         return cls(np.zeros_like(like)[None], None)
 
+    def of(self, rows: I64) -> Coarse:
+        """The same of some of the rows."""
+        return Coarse(self.centroids, None if self.ids is None else self.ids[rows])
+
+    def add_to(self, x: F32) -> F32:
+        """The rows of which it left x."""
+        whole: F32 = x + self.centroids[0 if self.ids is None else self.ids]
+        return whole
+
 
 class Coder(Stage):
     """A vector to a code of `code_size` bytes.
@@ -165,6 +174,16 @@ class Coder(Stage):
     def has_first_part(self) -> bool:
         """Whether a code's first part alone stands for the row, coarsely."""
         return False
+
+    def fit_residual(self, x: F32, coarse: Coarse, queries: F32, seed: int) -> None:
+        """`fit` on what a coarse stage left of rows; queries (nq, d) are like the whole rows."""
+        self.layout(x.shape[1])
+        self.d = x.shape[1]
+        self.learn_residual(x, coarse, queries, seed)
+
+    def learn_residual(self, x: F32, coarse: Coarse, queries: F32, seed: int) -> None:
+        """`learn` likewise."""
+        self.learn(x, queries, seed)
 
     @abstractmethod
     def code_size(self, d: int) -> int:

@@ -15,7 +15,7 @@ from .rotation import HR
 from .rows import F32, U8, Bools, Floats, blocks, refuse_nonfinite, to_float32
 from .sample import stage_seed
 from .scalar import SQ
-from .scan import Hits, fold, topk_decoded
+from .scan import Hits, fold, place, topk_decoded
 from .spec import parse_spec
 
 
@@ -89,10 +89,22 @@ class Chain:
         if not self.transforms:
             return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
-        if folded is None:
-            row_bytes = 4 * max(self.dims(queries.shape[1]))
+        if folded is not None:
+            return folded.unfold(self.coder.search(codes, folded.queries, k, metric, mask, threads))
+        row_bytes = 4 * max(self.dims(queries.shape[1]))
+        placed = place(self.transforms, queries) if metric == "cosine" else None
+        if placed is None:
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
-        return folded.unfold(self.coder.search(codes, folded.queries, k, metric, mask, threads))
+
+        room: F32 | None = None
+
+        def rows(codes: U8, out: F32 | None) -> F32:
+            nonlocal room
+            room = self.coder.decode(codes, None if room is None else room[: len(codes)])
+            return placed.rows(room, out)
+
+        hits = topk_decoded(rows, codes, row_bytes, placed.queries, k, metric, mask, threads)
+        return placed.unfold(hits)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """What was fitted, as `<stage index>.<name>`."""

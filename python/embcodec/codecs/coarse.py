@@ -75,7 +75,8 @@ class Residual(Coder):
         rest = np.empty_like(x)
         for rows in blocks(x, 4 * x.shape[1]):
             rest[rows] = x[rows] - self.centroids[ids[rows]]
-        self.inner.fit(rest, x if queries is None else queries, seed)
+        coarse = Coarse(self.centroids, ids)
+        self.inner.fit_residual(rest, coarse, x if queries is None else queries, seed)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         return super().tensors() | {f"inner.{name}": tensor for name, tensor in self.inner.tensors().items()}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embcodec.kernels import flat_topk
+from embcodec.kernels._checks import FLOAT32
 
-from .rows import F32, F64, I64, U8, Bools, blocks, to_float32
+from .rows import F32, F64, I64, U8, Bools, blocks, empty, to_float32
 
 if TYPE_CHECKING:
     from .base import Transform
@@ -43,7 +44,8 @@ class Folded:
 def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded | None:
     """Pull the queries back through the transforms; None where the metric does not allow it.
 
-    Inner products always can be. Distances need isometries; cosines need isometries without an offset.
+    Inner products always can be. Distances need isometries; cosines need isometries without an offset, since
+    `place` serves those with one.
     """
     q = queries
     shift: F64 | None = None
@@ -65,9 +67,53 @@ def fold(transforms: Sequence[Transform], queries: F32, metric: str) -> Folded |
         q = z
     if metric != "cosine":
         return Folded(q, None, shift)
-    norms = np.sqrt(_squares(queries))
-    scale = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
-    return Folded(q, scale, None)
+    return Folded(q, _length_ratios(q, queries), None)
+
+
+@dataclass(frozen=True)
+class Placed(Folded):
+    """Queries for cosines with rows that isometries bring back with an offset.
+
+    A decoded row A z + offset is A (z + part) + lost, where `lost` is orthogonal to all that A gives. So it
+    is as long as (z + part, |lost|), whose product with (A'q, q.lost / |lost|) is its product with q.
+    """
+
+    part: F32  # (1, dimensions of z)
+    lost: F64  # (1, 1), the length
+
+    def rows(self, z: F32, out: F32 | None) -> F32:
+        """What the queries meet of the coder's rows z (n, d): (n, d + 1), in `out` if given."""
+        rows: F32 = empty(z, (len(z), z.shape[1] + 1), FLOAT32) if out is None else out
+        np.add(z, self.part, out=rows[:, :-1])
+        rows[:, -1:] = self.lost
+        return rows
+
+
+def place(transforms: Sequence[Transform], queries: F32) -> Placed | None:
+    """Pull the queries back for cosines that `fold` cannot; None where a transform is no isometry."""
+    if not all(stage.isometric for stage in transforms):
+        return None
+
+    def back(z: F32) -> F32:
+        for stage in reversed(transforms):
+            z = stage.inverse(z)
+        return z
+
+    def pulled(q: F32) -> F32:
+        for stage in transforms:
+            q = stage.adjoint(q)
+        return q
+
+    q = pulled(queries)
+    origin = empty(queries, (1, q.shape[1]), FLOAT32)
+    origin[...] = 0
+    offset = back(origin).astype(np.float64)
+    part = pulled(to_float32(offset))
+    lost = 2 * offset - back(part)  # back(part) is A part + offset
+    length = np.sqrt(_squares(lost))[:, None]
+    along = queries.astype(np.float64) @ lost.T
+    q = to_float32(np.concatenate([q, along / np.where(length > 0, length, 1)], axis=1))
+    return Placed(q, _length_ratios(q, queries), None, part, length)
 
 
 def topk_blocks(
@@ -91,7 +137,7 @@ def topk_blocks(
 
 
 def topk_decoded(
-    decode: Callable[[U8], F32],
+    decode: Callable[[U8, F32 | None], F32],
     codes: U8,
     row_bytes: int,
     queries: F32,
@@ -100,10 +146,17 @@ def topk_decoded(
     mask: Bools | None,
     threads: int | None,
 ) -> Hits:
-    """The exact search of the decoded rows, without ever holding more than a block of them."""
+    """The exact search of the decoded rows, without ever holding more than a block of them.
+
+    decode(codes, out) gives the rows, in `out` if that is an array.
+    """
+    room: F32 | None = None  # the first block's: memory that is new to the process costs as much as decoding
 
     def scan(codes: U8, k: int, mask: Bools | None) -> Hits:
-        return flat_topk(decode(codes), queries, k, metric=metric, mask=mask, threads=threads)
+        nonlocal room
+        rows = decode(codes, None if room is None else room[: len(codes)])
+        room = rows if room is None else room
+        return flat_topk(rows, queries, k, metric=metric, mask=mask, threads=threads)
 
     return topk_blocks(codes, row_bytes, k, mask, scan)
 
@@ -120,6 +173,13 @@ def _plus(shift: F64 | None, more: F64) -> F64:
     return more if shift is None else shift + more
 
 
-def _squares(x: F32) -> F64:
+def _length_ratios(q: F32, to: F32) -> F64:
+    """The lengths of queries q over those of `to`; anything where these are zero."""
+    norms = np.sqrt(_squares(to))
+    ratios: F64 = np.sqrt(_squares(q)) / np.where(norms > 0, norms, 1)
+    return ratios
+
+
+def _squares(x: F32 | F64) -> F64:
     squares: F64 = np.einsum("ij,ij->i", x, x, dtype=np.float64)
     return squares

@@ -26,6 +26,7 @@ _REFINEMENTS = 3
 _PRIOR = 32  # samples for which a level of the Gaussian book counts
 _SCAN_UNIT = 64  # components that a scan looks up at a time
 _TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 256, 10
+_UNIT_LENGTH = 0.01  # how far the square of a length may be from 1: vectors stored as float16 are
 
 
 @register
@@ -35,7 +36,7 @@ class TCQ(Coder):
     The components are ordered by weighted energy and get 0 to 6 bits each, so that the weighted distortion is
     least for the budget (reverse water-filling); a window of 8 bits moving along the row's bit string chooses
     among 256 levels. A component's weight is the square root of what queries put there. Where it raises the
-    recall of held-out queries, one of the bytes chooses a factor that makes inner products unbiased.
+    recall on a sample, one of the bytes chooses a factor that makes a decoded row as long as it was.
     """
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
@@ -83,6 +84,12 @@ class TCQ(Coder):
     # -- fit
 
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
+        self._learn(x, Coarse.none(x[0]), queries, seed)
+
+    def learn_residual(self, x: F32, coarse: Coarse, queries: F32, seed: int) -> None:
+        self._learn(x, coarse, queries, seed)
+
+    def _learn(self, x: F32, coarse: Coarse, queries: F32 | None, seed: int) -> None:
         mean = x.mean(axis=0, dtype=np.float64)
         variance, vectors = np.linalg.eigh(covariance(x, mean) / len(x))
         asked = x if queries is None else queries
@@ -94,26 +101,35 @@ class TCQ(Coder):
         self.mean = mean.astype(np.float32)
         self.components = np.ascontiguousarray(vectors.T, dtype=np.float32)
         rng = np.random.default_rng(seed)
-        sample = x if len(x) <= _TRIAL_ROWS else x[np.sort(rng.choice(len(x), _TRIAL_ROWS, replace=False))]
+        if len(x) > _TRIAL_ROWS:
+            sample = np.sort(rng.choice(len(x), _TRIAL_ROWS, replace=False))
+            x, coarse = x[sample], coarse.of(sample)
         spread = np.sqrt(np.maximum(variance[order], 0)).astype(np.float32)
-        self._choose(sample, queries, weight[order].astype(np.float32), spread, rng)
+        self._choose(x, coarse, queries, weight[order].astype(np.float32), spread, rng)
 
     def _choose(
-        self, x: F32, queries: F32 | None, weight: F32, spread: F32, rng: np.random.Generator
+        self,
+        x: F32,
+        coarse: Coarse,
+        queries: F32 | None,
+        weight: F32,
+        spread: F32,
+        rng: np.random.Generator,
     ) -> None:
-        """With the factor or without, whichever finds more of the true neighbours of held-out queries."""
+        """With the factor or without, whichever finds more of the queries' true neighbours."""
         z = project(x, self.transposed("components"), self.mean)
         size = self.code_size(x.shape[1])
         plain = self._fitted(z, size, weight, spread, 0)
         self.__dict__.update(plain)
         if size <= 4 or len(x) < 2 * _TRIAL_QUERIES:
             return
-        asked = x[rng.choice(len(x), _TRIAL_QUERIES, replace=False)] if queries is None else queries
+        rows = coarse.add_to(x)
+        asked = rows[rng.choice(len(x), _TRIAL_QUERIES, replace=False)] if queries is None else queries
         asked = asked[:_TRIAL_QUERIES]
-        without = self._recall(x, asked)
+        without = self._recall(x, coarse, rows, asked)
         self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
         self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
-        if self._recall(x, asked) <= without:
+        if self._recall(x, coarse, rows, asked) <= without:
             self.__dict__.update(plain)
 
     def _fitted(self, z: F32, size: int, weight: F32, spread: F32, factored: int) -> dict[str, object]:
@@ -135,15 +151,21 @@ class TCQ(Coder):
             "factors": factors,
         }
 
-    def _recall(self, x: F32, queries: F32) -> float:
-        """Of the nearest rows by inner product, the share that the codes find too."""
+    def _recall(self, x: F32, coarse: Coarse, rows: F32, queries: F32) -> float:
+        """Of the nearest rows, the share that the codes of x, which a coarse stage left of them, find too.
+
+        By inner product, and where all rows have unit length, so that it asks for the same, by cosine as well.
+        """
         k = _TRIAL_K
         codes = np.empty((len(x), self.code_size(x.shape[1])), np.uint8)
         self.d = x.shape[1]
         self.encode(x, codes)
-        _, found = self.search(codes, queries, k, "ip", None, None)
-        _, true = flat_topk(x, queries, k)
-        return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+        _, true = flat_topk(rows, queries, k)
+        shares = []
+        for metric in ("ip", "cosine") if _have_unit_length(rows) else ("ip",):
+            _, found = self.search_residual(codes, coarse, queries, k, metric, None, None)
+            shares.append((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+        return float(np.mean(shares))
 
     # -- encode, decode, search
 
@@ -247,12 +269,16 @@ def _check_rates(rates: U8, size: int) -> None:
         )
 
 
+def _have_unit_length(x: F32) -> bool:
+    return bool((np.abs(np.einsum("ij,ij->i", x, x) - 1) < _UNIT_LENGTH).all())
+
+
 def _factor(z: F32, y: F32) -> F32:
-    """|z|^2 / z.y, by which the decoded y must grow for z.y to be right; 1 where y says nothing of z."""
+    """|z| / |y|, by which the decoded y must grow to be as long as z; 1 where one of them is zero."""
     zz = np.einsum("ij,ij->i", z, z, dtype=np.float64)
-    zy = np.einsum("ij,ij->i", z, y, dtype=np.float64)
-    right = zy > zz / 4
-    return to_float32(np.where(right, zz / np.where(right, zy, 1), 1))
+    yy = np.einsum("ij,ij->i", y, y, dtype=np.float64)
+    right = (zz > 0) & (yy > 0)
+    return to_float32(np.clip(np.sqrt(np.where(right, zz / np.where(right, yy, 1), 1)), 1 / 4, 4))
 
 
 def _factor_table(z: F32, y: F32) -> F32:
