@@ -85,25 +85,32 @@ void levels_decode(const Codes& codes, const LevelsParams& p, RowsOut out, Range
   });
 }
 
-// Levels as bytes, level = low + unit * byte, and how far off the worst is. Two levels need no table.
+// Levels as bytes, level = low + unit * byte, and how far off the worst is. Two levels need no table, and more than 16,
+// for which there is none, serve where they lie evenly, so that a code is its own byte.
 struct LevelBytes {
   uint8_t table[16];
   int largest;
   float low, unit, off;
+  bool serve;
 };
 
 EMB_OP LevelBytes level_bytes(const LevelsParams& p) {
-  LevelBytes t = {{}, p.bits == 1 ? 1 : kLargestValue, p.levels[0], 0.0f, 0.0f};
-  if (p.bits > 4) return t;
-  const float most = static_cast<float>(t.largest);
   const int count = 1 << p.bits;
+  const bool tabled = p.bits > 1 && p.bits <= 4;
+  LevelBytes t = {{}, tabled ? kLargestValue : count - 1, p.levels[0], 0.0f, 0.0f, true};
+  const float most = static_cast<float>(t.largest);
   t.unit = (p.levels[count - 1] - t.low) / most;
   for (int i = 0; i < count; ++i) {
-    const float byte = t.unit > 0.0f ? __builtin_rintf((p.levels[i] - t.low) / t.unit) : 0.0f;
-    t.table[i] = static_cast<uint8_t>(byte < most ? byte : most);
-    const float off = __builtin_fabsf(p.levels[i] - (t.low + t.unit * t.table[i]));
+    float byte = static_cast<float>(i);
+    if (tabled) {
+      byte = t.unit > 0.0f ? __builtin_rintf((p.levels[i] - t.low) / t.unit) : 0.0f;
+      byte = byte < most ? byte : most;
+      t.table[i] = static_cast<uint8_t>(byte);
+    }
+    const float off = __builtin_fabsf(p.levels[i] - (t.low + t.unit * byte));
     t.off = off > t.off ? off : t.off;
   }
+  t.serve = p.bits <= 4 || t.off <= 0.01f * t.unit;
   return t;
 }
 
@@ -136,8 +143,8 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     for (int n = 0; n < count; n += 16) store(addend + n, mul(load(addend + n), load(factor + n)));
   };
   for_bits(p.bits, [&](auto bits) {
-    const uint8_t* table = bits() > 1 ? bytes.table : nullptr;
-    const int used = bits() <= 4 ? bits() : 0;  // beyond, no table is short enough
+    const uint8_t* table = bits() > 1 && bits() <= 4 ? bytes.table : nullptr;
+    const int used = bytes.serve ? bits() : 0;
     scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
                terms_of, [&](int64_t row, float* buffer) {
                  levels_decode_row<bits()>(code_of(codes, row, size, copy), p, buffer, true);

@@ -39,6 +39,9 @@ SPECS = (
     "MRL25,TCQ3",  # 9 components behind the whole unit
     "MRL7,TCQ4",
     "IVF7,LM2",
+    "IVF7,SQ8",
+    "IVF300,SQ6",
+    "IVF7,SQ4",
     "IVF7,PQ6x8",
     "IVF300,PQ12x4",
     "OPQ6,IVF7,PQ6x8",

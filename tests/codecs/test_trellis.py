@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from embcodec import Codec, available_isa, get_isa, set_isa
 from embcodec.codecs.chain import Chain
-from embcodec.codecs.trellis import _DISTORTION, _first_rates, _gaussian_books, _quantized, allocate
+from embcodec.codecs.coarse import Residual
+from embcodec.codecs.trellis import _DISTORTION, TCQ, _first_rates, _gaussian_books, _quantized, allocate
 from embcodec.data import load_sample
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode
 from embcodec.reference.trellis import RATES, UNIT, are_rates, code_size
@@ -84,6 +85,30 @@ def test_rates_of_a_file_are_checked(rates: list[int]) -> None:
     stage.from_tensors(25, tensors)
     with pytest.raises(ValueError, match="tensor rates must fall"):
         stage.from_tensors(25, {**tensors, "rates": np.array(rates, np.uint8)})
+
+
+def test_the_factor_keeps_the_length_of_what_is_coded_and_finds_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = load_sample()
+    x, queries = sample.base.astype(np.float32), sample.queries.astype(np.float32)
+    _, true = flat_topk(x, queries, 10)
+
+    def recall(codec: Codec, codes: np.ndarray) -> float:
+        _, found = codec.search(codes, queries, 10, "cosine")
+        return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+
+    codec = Codec("IVF64,TCQ23B").fit(x)
+    codes, coder = codec.encode(x), codec._chain.coder
+    assert isinstance(coder, Residual)
+    assert isinstance(coder.inner, TCQ)
+    assert coder.inner.factored[0] == 1
+    base = coder.inner.mean + coder.centroids[codes[:, 0]]
+    coded, decoded = (np.linalg.norm(rows - base, axis=1) for rows in (x, codec.decode(codes)))
+    step = np.log(coder.inner.factors[1] / coder.inner.factors[0])
+    assert np.abs(np.log(decoded[coded > 0.1] / coded[coded > 0.1])).max() < step
+
+    monkeypatch.setattr(TCQ, "_recall", lambda *args: 1.0)  # so that it does not pay
+    plain = Codec("IVF64,TCQ23B").fit(x)
+    assert recall(codec, codes) > recall(plain, plain.encode(x)) + 0.005
 
 
 def test_recall_is_above_that_of_a_product_quantizer_of_as_many_bytes() -> None:

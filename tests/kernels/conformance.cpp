@@ -46,13 +46,14 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
 }
 
-// Levels some of which are equal, a step that is 0; the scan with factors and shifts, and with centroids.
+// Levels some of which are equal, or that lie evenly, a step that is 0; the scan with factors and shifts, and with centroids.
 void levels_family(Results& out, const Kernels& k, Case c) {
   const int64_t stride = padded16(c.d);
   for (int bits = 1; bits <= 8; ++bits) {
     Exact<float> levels = c.floats(1 << bits, -2, 2), midpoints((1 << bits) - 1), step = c.floats(c.d, 0.5f, 2);
     std::sort(levels.get(), levels.get() + levels.n);
     levels[levels.n - 1] = levels[levels.n - 2];
+    for (int64_t i = 0; bits > 4 && c.n % 2 && i < levels.n; ++i) levels[i] = 0.03f * static_cast<float>(i) - 2.0f;
     for (int64_t i = 0; i < midpoints.n; ++i) midpoints[i] = level_midpoint(levels[i], levels[i + 1]);
     step[0] = 0;
     Exact<float> inverse(c.d), y(c.n * c.d), centroids = c.floats(2 * stride, -1, 1);

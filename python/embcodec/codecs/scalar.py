@@ -6,10 +6,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from embcodec.kernels import flat_topk, rowsq_decode, rowsq_encode, rowsq_topk, sq_decode, sq_encode, sq_topk
-from embcodec.kernels._checks import FLOAT32
+from embcodec.kernels import (
+    flat_topk,
+    levels_topk,
+    rowsq_decode,
+    rowsq_encode,
+    rowsq_topk,
+    sq_decode,
+    sq_encode,
+    sq_topk,
+)
+from embcodec.kernels._checks import FLOAT32, beside
 
-from .base import Coder, Tensor
+from .base import Coarse, Coder, Tensor
 from .rows import F32, U8, Bools, Floats, empty, numbers, refuse_nonfinite, to_float32
 from .scan import Hits, topk_blocks
 from .spec import register
@@ -101,6 +110,35 @@ class SQ(Coder):
     ) -> Hits:
         return sq_topk(
             codes, self.lo, self.step, queries, k, bits=self.bits, metric=metric, mask=mask, threads=threads
+        )
+
+    def search_residual(
+        self,
+        codes: U8,
+        coarse: Coarse,
+        queries: F32,
+        k: int,
+        metric: str,
+        mask: Bools | None,
+        threads: int | None,
+    ) -> Hits:
+        """Codes are levels 0, 1, .. too; where each dimension begins joins the centroids."""
+        levels, centroids = self.kept(
+            "residual",
+            (coarse.centroids, self.lo),
+            lambda: (beside(np.arange(2**self.bits, dtype=np.float32), self.lo), coarse.centroids + self.lo),
+        )
+        return levels_topk(
+            codes,
+            levels,
+            self.step,
+            queries,
+            k,
+            metric=metric,
+            mask=mask,
+            centroids=centroids,
+            centroid=coarse.ids,
+            threads=threads,
         )
 
 

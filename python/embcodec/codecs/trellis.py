@@ -25,7 +25,8 @@ _FIT_ROWS = 6144  # rows that refine the codebooks; more move the levels by less
 _REFINEMENTS = 3
 _PRIOR = 32  # samples for which a level of the Gaussian book counts
 _SCAN_UNIT = 64  # components that a scan looks up at a time
-_TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 256, 10
+_TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 1024, 10
+_FEWEST_TRIAL_ROWS = 512
 _UNIT_LENGTH = 0.01  # how far the square of a length may be from 1: vectors stored as float16 are
 
 
@@ -121,11 +122,11 @@ class TCQ(Coder):
         size = self.code_size(x.shape[1])
         plain = self._fitted(z, size, weight, spread, 0)
         self.__dict__.update(plain)
-        if size <= 4 or len(x) < 2 * _TRIAL_QUERIES:
+        if size <= 4 or len(x) < _FEWEST_TRIAL_ROWS:
             return
         rows = coarse.add_to(x)
-        asked = rows[rng.choice(len(x), _TRIAL_QUERIES, replace=False)] if queries is None else queries
-        asked = asked[:_TRIAL_QUERIES]
+        count = min(_TRIAL_QUERIES, len(x) // 2)
+        asked = rows[rng.choice(len(x), count, replace=False)] if queries is None else queries[:count]
         without = self._recall(x, coarse, rows, asked)
         self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
         self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
@@ -154,7 +155,7 @@ class TCQ(Coder):
     def _recall(self, x: F32, coarse: Coarse, rows: F32, queries: F32) -> float:
         """Of the nearest rows, the share that the codes of x, which a coarse stage left of them, find too.
 
-        By inner product, and where all rows have unit length, so that it asks for the same, by cosine as well.
+        By inner product, and by cosine as well where all rows have unit length: it asks for the same then.
         """
         k = _TRIAL_K
         codes = np.empty((len(x), self.code_size(x.shape[1])), np.uint8)

@@ -18,25 +18,27 @@ def bits_of(levels: Array) -> int:
     return int(levels.shape[0]).bit_length() - 1
 
 
-def _encode_inputs(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
-    """Levels over the range of the data and a little beyond, some of them equal; an empty step."""
+def _encode_inputs(x: Array, rng: np.random.Generator, bits: int, even: bool = False) -> Arguments:
+    """Levels over the range of the data and a little beyond, some equal or all even; an empty step."""
     levels = np.sort(rng.integers(-100, 101, 2**bits)).astype(np.float32) / np.float32(64)
+    if even:
+        levels = np.linspace(-1.6, 1.5, 2**bits).astype(np.float32)
     step = np.abs(x).max(axis=0, initial=0).astype(np.float32) * np.float32(0.9)
     step[1:][-1:] = 0
     return {"x": x, "levels": levels, "step": step}
 
 
-def _codes(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
-    arguments = _encode_inputs(x, rng, bits)
+def _codes(x: Array, rng: np.random.Generator, bits: int, even: bool = False) -> Arguments:
+    arguments = _encode_inputs(x, rng, bits, even)
     return {"codes": levels_encode(**arguments), "levels": arguments["levels"], "step": arguments["step"]}
 
 
 def _topk_inputs(
-    x: Array, rng: np.random.Generator, bits: int, extras: bool, **kind: Any
+    x: Array, rng: np.random.Generator, bits: int, extras: bool, even: bool = False, **kind: Any
 ) -> Arguments | None:
     if not x.shape[0]:
         return None
-    arguments = {**_codes(x, rng, bits), **search(x, rng, **kind)}
+    arguments = {**_codes(x, rng, bits, even), **search(x, rng, **kind)}
     if extras:
         arguments.update(some_extras(x, rng))
         arguments["factor"] = arguments["factor"].astype(np.float16)
@@ -97,7 +99,10 @@ def levels_decode(codes: Array, levels: Array, step: Array, xp: Any = np) -> Arr
 @register(
     family="levels",
     inputs=_topk_inputs,
-    variants=grid(bits=BITS, extras=(False, True), **SEARCHES),
+    variants=(
+        *grid(bits=BITS, extras=(False, True), **SEARCHES),
+        *grid(bits=(5, 6, 8), extras=(True,), even=(True,), metric=("ip",), masked=(False, True)),
+    ),
     peer=_numpy_topk,
 )
 def levels_topk(
