@@ -46,7 +46,7 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
 }
 
-// Levels some of which are equal, or that lie evenly, a step that is 0; the scan with factors and shifts, and with centroids.
+// Levels some of which are equal, or that lie evenly, a step that is 0; the scan with factors, shifts and centroids.
 void levels_family(Results& out, const Kernels& k, Case c) {
   const int64_t stride = padded16(c.d);
   for (int bits = 1; bits <= 8; ++bits) {
