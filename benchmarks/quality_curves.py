@@ -53,7 +53,9 @@ def recall_at(curve: Curve, size: float) -> float | None:
 
 
 def bytes_at(curve: Curve, recall: float) -> float | None:
-    """The bytes that a recall needs; None where the curve does not reach it or begins above it."""
+    """The bytes that a recall needs, the fewest of the curve if it begins above it; None if it ends below."""
+    if curve and recall < curve[0][1]:
+        return curve[0][0]
     log = _interpolated([(y, math.log(x)) for x, y in curve], recall)
     return None if log is None else math.exp(log)
 

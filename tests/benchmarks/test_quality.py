@@ -62,6 +62,7 @@ def test_a_curve_keeps_what_no_other_beats_and_is_linear_in_the_logarithm_of_byt
     assert bytes_at(curve, 0.7) == pytest.approx(8)
     assert recall_at(curve, 3) is None
     assert bytes_at(curve, 0.95) is None
+    assert bytes_at(curve, 0.3) == 4
 
 
 def test_excess_is_in_decibels_above_the_bound():

@@ -16,6 +16,7 @@ from .rows import F32, F64, I64, U8, Bools, blocks, empty, to_float32
 if TYPE_CHECKING:
     from .base import Transform
 
+_VECTOR = 16  # dimensions
 Hits = tuple[F32, I64]  # scores (nq, k), ids (nq, k); id -1 and score -inf where rows ran out
 
 
@@ -75,17 +76,20 @@ class Placed(Folded):
     """Queries for cosines with rows that isometries bring back with an offset.
 
     A decoded row A z + offset is A (z + part) + lost, where `lost` is orthogonal to all that A gives. So it
-    is as long as (z + part, |lost|), whose product with (A'q, q.lost / |lost|) is its product with q.
+    is as long as (z + part, |lost|), whose product with (A'q, q.lost / |lost|) is its product with q. Zeros
+    follow: a scan reads rows of whole vectors in place.
     """
 
     part: F32  # (1, dimensions of z)
     lost: F64  # (1, 1), the length
 
     def rows(self, z: F32, out: F32 | None) -> F32:
-        """What the queries meet of the coder's rows z (n, d): (n, d + 1), in `out` if given."""
-        rows: F32 = empty(z, (len(z), z.shape[1] + 1), FLOAT32) if out is None else out
-        np.add(z, self.part, out=rows[:, :-1])
-        rows[:, -1:] = self.lost
+        """What the queries meet of the coder's rows z (n, d), in `out` if given."""
+        n, d = z.shape
+        rows: F32 = empty(z, (n, self.queries.shape[1]), FLOAT32) if out is None else out
+        np.add(z, self.part, out=rows[:, :d])
+        rows[:, d : d + 1] = self.lost
+        rows[:, d + 1 :] = 0
         return rows
 
 
@@ -112,8 +116,12 @@ def place(transforms: Sequence[Transform], queries: F32) -> Placed | None:
     lost = 2 * offset - back(part)  # back(part) is A part + offset
     length = np.sqrt(_squares(lost))[:, None]
     along = queries.astype(np.float64) @ lost.T
-    q = to_float32(np.concatenate([q, along / np.where(length > 0, length, 1)], axis=1))
-    return Placed(q, _length_ratios(q, queries), None, part, length)
+    d = q.shape[1]
+    placed = empty(queries, (len(q), (d + _VECTOR) // _VECTOR * _VECTOR), FLOAT32)
+    placed[:, :d] = q
+    placed[:, d : d + 1] = along / np.where(length > 0, length, 1)
+    placed[:, d + 1 :] = 0
+    return Placed(placed, _length_ratios(placed, queries), None, part, length)
 
 
 def topk_blocks(
