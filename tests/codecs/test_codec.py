@@ -213,6 +213,8 @@ def test_queries_reach_the_coder_transformed(rows: np.ndarray, queries: np.ndarr
     np.testing.assert_array_equal(seen[0], turned)
     with pytest.raises(ValueError, match=r"Codec\.fit: queries must be \(n, 48\), got \(6, 47\)"):
         codec.fit(rows, queries=queries[:, 1:])
+    with pytest.raises(ValueError, match=r"^Codec.fit: queries has no rows$"):
+        codec.fit(rows, queries=queries[:0])
 
 
 @pytest.mark.parametrize("spec", ["PCA16,SQ8", "BF16", "Top5", "SQ4:row", "HR,SQ4", "VQ20"])

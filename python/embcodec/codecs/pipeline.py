@@ -160,6 +160,8 @@ class Codec(Estimator):
         if queries is not None:
             rows = on_host(as_array(queries))
             q = _checks.finite_rows("Codec.fit", "queries", rows, rows, "n", d)
+            if len(q) == 0:
+                raise ValueError("Codec.fit: queries has no rows")
         chain = Chain(self._spec)  # a new one, so that a fit that fails leaves the old one as it was
         chain.coder.k_factor = self.k_factor
         try:
