@@ -41,7 +41,12 @@ K = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Rows to find for
 Memory = Annotated[
     str, typer.Option(metavar="SIZE", help="What the process may take, all included: 500MB, 2GB, 1GiB.")
 ]
-Metric = Annotated[MetricName, typer.Option(help="Inner product, minus squared distance, or cosine.")]
+Metric = Annotated[
+    MetricName,
+    typer.Option(
+        help="Inner product, minus squared distance, or cosine, which finds most among unit vectors."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="What to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Resume = Annotated[
