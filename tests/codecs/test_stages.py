@@ -12,9 +12,11 @@ from scipy import stats
 from sklearn import decomposition
 
 from embcodec.codecs import Codec, Coder, Transform, load, parse_spec
+from embcodec.codecs.base import Coarse
 from embcodec.codecs.levels import lloyd_max
 from embcodec.codecs.pq import _dealt
 from embcodec.codecs.rows import F32
+from embcodec.codecs.scalar import SQ
 from embcodec.codecs.spec import _STAGES
 from embcodec.data import load_sample
 from embcodec.kernels import bits_encode, flat_topk
@@ -454,3 +456,30 @@ def test_the_stage_in_the_documentation_works(rows: np.ndarray, queries: np.ndar
             assert (ids == found).mean() > 0.9
     with pytest.raises(ValueError, match="stage 'Scale' at position 0 is not known"):
         Codec("Scale,SQ8")
+
+
+def test_a_coder_behind_centroids_is_fitted_for_rows_that_are_new_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row of the sample is as far from its centroid as if that were the mean of the others."""
+    rng = np.random.default_rng(8)
+    x = (rng.standard_normal((90, 12)) + 9 * rng.standard_normal((30, 12))[np.arange(90) // 3]).astype(
+        np.float32
+    )
+    x = np.concatenate([x, np.full((1, 12), 99, np.float32)])  # with a centroid of its own
+    seen: list[tuple[np.ndarray, Coarse]] = []
+
+    def fit_residual(self: SQ, x: np.ndarray, coarse: Coarse, queries: np.ndarray, seed: int) -> None:
+        seen.append((x, coarse))
+        self.fit(x, queries, seed)
+
+    monkeypatch.setattr(SQ, "fit_residual", fit_residual)
+    Codec("IVF31,SQ8", seed=1).fit(x)
+    (rest, coarse), ids = seen[0], seen[0][1].ids
+    assert ids is not None
+    for row, mine in enumerate(ids):
+        others = np.flatnonzero(ids == mine)
+        others = others[others != row]
+        want = x[row] - (x[others].mean(axis=0) if len(others) else x[row])
+        np.testing.assert_allclose(rest[row], want, atol=2e-4)
+    np.testing.assert_allclose(coarse.add_to(coarse.left(rest)), x, atol=1e-4)

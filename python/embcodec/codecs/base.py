@@ -141,10 +141,14 @@ class Transform(Stage):
 
 @dataclass(frozen=True)
 class Coarse:
-    """What a coarse stage took off the rows: centroids (c, d), and the one of each row."""
+    """What a coarse stage took off the rows: centroids (c, d), and the one of each row.
+
+    Rows that a coder is fitted on are `stretch` (n, 1) times what it left of them, where that is given.
+    """
 
     centroids: F32
     ids: I32 | None  # (n,); None if there is one centroid
+    stretch: F32 | None = None
 
     @classmethod
     def none(cls, like: F32) -> Coarse:
@@ -153,7 +157,12 @@ class Coarse:
 
     def of(self, rows: I64) -> Coarse:
         """The same of some of the rows."""
-        return Coarse(self.centroids, None if self.ids is None else self.ids[rows])
+        ids = None if self.ids is None else self.ids[rows]
+        return Coarse(self.centroids, ids, None if self.stretch is None else self.stretch[rows])
+
+    def left(self, x: F32) -> F32:
+        """What it left of the rows for which x, to be fitted on, stands."""
+        return x if self.stretch is None else x / self.stretch
 
     def add_to(self, x: F32) -> F32:
         """The rows of which it left x."""
@@ -176,7 +185,7 @@ class Coder(Stage):
         return False
 
     def fit_residual(self, x: F32, coarse: Coarse, queries: F32, seed: int) -> None:
-        """`fit` on what a coarse stage left of rows; queries (nq, d) are like the whole rows."""
+        """`fit` on what a coarse stage leaves of rows; queries (nq, d) are like the whole rows."""
         self.layout(x.shape[1])
         self.d = x.shape[1]
         self.learn_residual(x, coarse, queries, seed)

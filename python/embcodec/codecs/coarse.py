@@ -73,9 +73,10 @@ class Residual(Coder):
         self.inner.layout(x.shape[1])
         self.centroids, ids, _ = kmeans_fit(x, self.count, iterations=15, seed=seed)
         rest = np.empty_like(x)
+        stretch = _stretch(ids)
         for rows in blocks(x, 4 * x.shape[1]):
-            rest[rows] = x[rows] - self.centroids[ids[rows]]
-        coarse = Coarse(self.centroids, ids)
+            rest[rows] = (x[rows] - self.centroids[ids[rows]]) * stretch[rows]
+        coarse = Coarse(self.centroids, ids, stretch)
         self.inner.fit_residual(rest, coarse, x if queries is None else queries, seed)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
@@ -115,3 +116,13 @@ class Residual(Coder):
         coarse = Coarse(self.centroids, ids)
         hits = self.inner.search_residual(inner, coarse, queries, k, metric, mask, threads)
         return hits or topk_decoded(self.decode, codes, 4 * self.d, queries, k, metric, mask, threads)
+
+
+def _stretch(ids: I32) -> F32:
+    """How much farther a row would be from its centroid, a mean of n, had it no part in it: n / (n - 1).
+
+    The coder is fitted for rows that are new to the centroids. Where these were fitted on few rows each, they
+    lie nearer to them. A row with a centroid of its own tells nothing and stays.
+    """
+    count = np.bincount(ids)[ids]
+    return (count / np.maximum(count - 1, 1)).astype(np.float32)[:, None]

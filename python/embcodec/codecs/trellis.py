@@ -124,13 +124,15 @@ class TCQ(Coder):
         self.__dict__.update(plain)
         if size <= 4 or len(x) < _FEWEST_TRIAL_ROWS:
             return
-        rows = coarse.add_to(x)
+        left = coarse.left(x)
+        rows = coarse.add_to(left)
         count = min(_TRIAL_QUERIES, len(x) // 2)
         asked = rows[rng.choice(len(x), count, replace=False)] if queries is None else queries[:count]
-        without = self._recall(x, coarse, rows, asked)
+        without = self._recall(left, coarse, rows, asked)
         self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
+        z = project(left, self.transposed("components"), self.mean)
         self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
-        if self._recall(x, coarse, rows, asked) <= without:
+        if self._recall(left, coarse, rows, asked) <= without:
             self.__dict__.update(plain)
 
     def _fitted(self, z: F32, size: int, weight: F32, spread: F32, factored: int) -> dict[str, object]:
