@@ -85,12 +85,9 @@ class TCQ(Coder):
     # -- fit
 
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
-        self._learn(x, Coarse.none(x[0]), queries, seed)
+        self.learn_residual(x, Coarse.none(x[0]), queries, seed)
 
-    def learn_residual(self, x: F32, coarse: Coarse, queries: F32, seed: int) -> None:
-        self._learn(x, coarse, queries, seed)
-
-    def _learn(self, x: F32, coarse: Coarse, queries: F32 | None, seed: int) -> None:
+    def learn_residual(self, x: F32, coarse: Coarse, queries: F32 | None, seed: int) -> None:
         mean = x.mean(axis=0, dtype=np.float64)
         variance, vectors = np.linalg.eigh(covariance(x, mean) / len(x))
         asked = x if queries is None else queries
