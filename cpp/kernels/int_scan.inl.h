@@ -1,7 +1,7 @@
 // A scan in integers of rows that are int8 levels times a step a dimension, perhaps times a factor of the row, plus
 // perhaps a centroid. Its results are those of scan_rows over the same rows as float32, since integers only decide
 // which rows cannot be among the best: with queries of 8 bits, then of 16, each with a bound of its error; what is left
-// is scored as float32. Metrics other than the inner product need the rows as float32 anyway and go to scan_rows.
+// is scored as float32. By metrics other than the inner product many queries go to scan_rows.
 #pragma once
 #include "many.inl.h"
 
@@ -41,6 +41,12 @@ inline IntQueries int_queries(int64_t most, int64_t stride, int64_t centroids, R
   return q;
 }
 
+// The largest word of which products with n levels add up to less than 2^31.
+EMB_OP float word_limit(int64_t n) {
+  const float limit = 2.1e9f / (128.0f * static_cast<float>(n));
+  return limit < 32767.0f ? __builtin_floorf(limit) : 32767.0f;
+}
+
 // x rounded to multiples of a unit, `most` of which are the largest; at least the length of what rounding took.
 template <class Int>
 EMB_OP float round_query(const float* x, int64_t n, float largest, float most, Int* out, float& unit) {
@@ -76,10 +82,8 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
   }
   int16_t* words = to.words + i * rows.stride;
   for (int64_t j = rows.n; j < rows.stride; ++j) bytes[j] = 0, words[j] = 0;
-  const float most = 2.1e9f / (128.0f * static_cast<float>(rows.n));  // so that sums stay below 2^31
   const float lost8 = round_query(folded, rows.n, largest, 127.0f, bytes, to.unit8[i]);
-  const float lost16 =
-      round_query(folded, rows.n, largest, most < 32767.0f ? __builtin_floorf(most) : 32767.0f, words, to.unit16[i]);
+  const float lost16 = round_query(folded, rows.n, largest, word_limit(rows.n), words, to.unit16[i]);
   to.total[i] = 0;
   for (int64_t j = 0; j < rows.n; ++j) to.total[i] += bytes[j];
   // Cauchy and Schwarz for what the query lost, and for the rounding of float32 sums.

@@ -313,12 +313,22 @@ static constexpr int64_t window_scratch(int64_t d) {
   return padded16(8 * window_vectors(d)) + kTrellisBooks * kTrellisLevels / 4 + padded16(d);
 }
 
+// Whether a scan of few queries by l2 or cosine bounds rows' lengths: words for each centroid have to pay.
+static constexpr bool bounds_lengths(int64_t centroids, int64_t rows) {
+  return centroids <= 1024 && 16 * centroids <= rows;
+}
+// ... steps, an origin, words of squares and of each centroid with four numbers, and of what these are made.
+static constexpr int64_t length_scratch(int64_t d, int64_t centroids) {
+  const int64_t count = bounds_lengths(centroids, 16 * centroids) && centroids ? centroids : 1;
+  return 4 * padded16(d) + (2 + count) * levels_stride(d) + 4 * padded16(count) + 8 * 16;
+}
+
 // A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
   const int64_t integers = kIntBlock * padded16(d) + padded16(d) +
                            kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
-  const int64_t floats = code_scan_scratch(d, queries, centroids);
-  return levels_scratch(d) + window_scratch(d) + (integers > floats ? integers : floats);
+  const int64_t both = integers + length_scratch(d, centroids), floats = code_scan_scratch(d, queries, centroids);
+  return levels_scratch(d) + window_scratch(d) + (both > floats ? both : floats);
 }
 
 }  // namespace embcodec

@@ -3,7 +3,7 @@
 #pragma once
 #include "../row/trellis.h"
 #include "code_scan.inl.h"
-#include "int_scan.inl.h"
+#include "decoded_scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -239,11 +239,11 @@ EMB_OP void segment_levels(const TrellisParams& p, const TrellisSegment& s, cons
   const LevelBook book = load_book(p.codebooks + kTrellisLevels * trellis_book(s.rate));
   const int64_t whole = whole_windows(s.count);
   out += s.begin;
-  for (int r = 0; r < count; ++r) {
-    const uint8_t* from = rows[r] + s.byte;
-    for (int64_t j = 0; j < whole; j += kWindows, from += kWindows * SHIFT / 8)
-      store_levels(out + r * stride + j, look_up(book, cut_windows<SHIFT>(from, rows[r] + p.bytes - from)));
-  }
+  for (int64_t j = 0, at = s.byte; j < whole; j += kWindows, at += kWindows * SHIFT / 8)
+    for (int r = 0; r < count; ++r) {
+      prefetch_ahead(rows[r] + at);
+      store_levels(out + r * stride + j, look_up(book, cut_windows<SHIFT>(rows[r] + at, p.bytes - at)));
+    }
 #if EMB_HALF_WINDOWS
   const int64_t from = s.byte + whole * SHIFT / 8, left = p.bytes - from;
   for (int r = 0; r < count && whole < s.count; r += 2) {
@@ -260,13 +260,12 @@ EMB_OP void pair_levels(const TrellisParams& p, const TrellisSegment& s, const u
   const LevelBook first = load_book(p.codebooks), second = load_book(p.codebooks + kTrellisLevels);
   const int64_t whole = 2 * whole_windows((s.count + 1) / 2);
   out += s.begin;
-  for (int r = 0; r < count; ++r) {
-    const uint8_t* from = rows[r] + s.byte;
-    for (int64_t j = 0; j < whole; j += 2 * kWindows, from += kWindows / 8) {
-      const windows w = cut_windows<1>(from, rows[r] + p.bytes - from);
+  for (int64_t j = 0, at = s.byte; j < whole; j += 2 * kWindows, at += kWindows / 8)
+    for (int r = 0; r < count; ++r) {
+      prefetch_ahead(rows[r] + at);
+      const windows w = cut_windows<1>(rows[r] + at, p.bytes - at);
       store_pairs(out + r * stride + j, look_up(first, w), look_up(second, w));
     }
-  }
 #if EMB_HALF_WINDOWS
   const int64_t from = s.byte + whole / 16, left = p.bytes - from;
   for (int r = 0; r < count && whole < s.count; r += 2) {
@@ -482,10 +481,13 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
   const auto levels_of = [&](const int64_t* ids, int count, int8_t* levels, float* factors) {
     trellis_block(codes, p, ids, count, levels, factors);
   };
+  const LevelRows decoded = {p.step, p.coded, levels_stride(p.d)};
+  if (scan.metric != Metric::ip && queries.end - queries.begin <= kFewDecoded)
+    return scan_decoded(decoded, coarse, scan, rows, queries, scratch, levels_of);
   const auto values_of = [&](int64_t row, const int8_t* levels, float factor, float* out) {
     trellis_values(p, levels, factor, coarse.row(row, stride), out, stride);
   };
-  scan_levels({p.step, p.coded, levels_stride(p.d)}, coarse, scan, rows, queries, scratch, levels_of, values_of);
+  scan_levels(decoded, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }
 
 }  // namespace

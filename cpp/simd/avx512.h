@@ -44,6 +44,7 @@ EMB_OP f32x16 add(f32x16 a, f32x16 b) { return _mm512_add_ps(a, b); }
 EMB_OP f32x16 sub(f32x16 a, f32x16 b) { return _mm512_sub_ps(a, b); }
 EMB_OP f32x16 mul(f32x16 a, f32x16 b) { return _mm512_mul_ps(a, b); }
 EMB_OP f32x16 div(f32x16 a, f32x16 b) { return _mm512_div_ps(a, b); }
+EMB_OP f32x16 sqrt(f32x16 a) { return _mm512_sqrt_ps(a); }
 EMB_OP f32x16 muladd(f32x16 a, f32x16 b, f32x16 c) { return _mm512_fmadd_ps(a, b, c); }
 EMB_OP f32x16 fused(f32x16 a, f32x16 b, f32x16 c) { return muladd(a, b, c); }
 #if defined(EMB_EMULATED)  // SIMDe's own min and max treat NaN otherwise than the instructions do

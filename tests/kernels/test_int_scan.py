@@ -27,50 +27,85 @@ def plan():
     }
 
 
-def check(plan, isa):
-    got = kernels.trellis_topk(k=K, isa=isa, threads=2, **plan)
-    want = trellis_topk(k=K, **plan)
+def check(plan, isa, metric, k=K, threads=2):
+    got = kernels.trellis_topk(k=k, isa=isa, threads=threads, metric=metric, **plan)
+    want = trellis_topk(k=k, metric=metric, **plan)
     np.testing.assert_array_equal(got[1], want[1])
     assert got[0].tobytes() == want[0].tobytes()
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 class TestExact:
-    def test_many(self, plan, isa):
-        check(plan, isa)
+    def test_many(self, plan, isa, metric):
+        check(plan, isa, metric)
 
-    @pytest.mark.parametrize("count", [2, 9, 40])
-    def test_scores_closer_than_estimates(self, plan, isa, count):
+    @pytest.mark.parametrize("count", [1, 2, 9, 40])
+    @pytest.mark.parametrize("centroids", [None, 1, 5])
+    def test_scores_closer_than_estimates(self, plan, isa, metric, count, centroids):
         codes, step = plan["codes"].copy(), plan["step"].copy()
         codes[:, :8] = codes[0, :8]  # those of the 16 components at 4 bits
         codes[:, -1] = 200
         step[16:] *= np.float32(1e-4)
-        queries = plan["queries"][:count]
-        check(
-            {**plan, "codes": codes, "step": step, "queries": queries, "centroids": None, "centroid": None},
-            isa,
-        )
+        close = {**plan, "codes": codes, "step": step, "queries": plan["queries"][:count]}
+        close["centroid"] = plan["centroid"] if centroids == 5 else None
+        if centroids:
+            near = plan["centroids"][0] + np.float32(1e-5) * plan["centroids"][:centroids]
+            close["centroids"] = near.astype(np.float32)
+        else:
+            close["centroids"] = None
+        check(close, isa, metric)
 
-    def test_one_centroid(self, plan, isa):
-        few = {"centroids": plan["centroids"][:1], "centroid": None, "queries": plan["queries"][:3]}
-        check({**plan, **few}, isa)
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_one_centroid(self, plan, isa, metric, count):
+        few = {"centroids": plan["centroids"][:1], "centroid": None, "queries": plan["queries"][:count]}
+        check({**plan, **few}, isa, metric)
 
-    def test_centroids_that_outweigh_the_rows(self, plan, isa):
+    def test_a_mask(self, plan, isa, metric):
+        mask = np.random.default_rng(8).random(N) < 0.1
+        mask[:64] = False  # blocks with no row
+        check({**plan, "mask": mask, "queries": plan["queries"][:5]}, isa, metric)
+
+    def test_lengths_that_a_bound_makes_half(self, plan, isa, metric):
+        """The rest is in components whose squared steps vanish beside the first; scores go below zero."""
+        books = np.sign(plan["codebooks"]) * np.int8(127)
+        books[RATES[0] // 2 + 1] //= 127
+        step = np.where(np.arange(D) < 16, 1, 0.004).astype(np.float32)
+        half = {**plan, "codebooks": books, "step": step, "queries": plan["queries"][:2]}
+        half["centroids"] = half["centroid"] = half["factors"] = None
+        half["codes"] = plan["codes"][:, :-1].copy()
+        for k in (K, 2 * N // 3):
+            check(half, isa, metric, k, threads=1)
+
+    def test_centroids_that_outweigh_the_rows(self, plan, isa, metric):
         centroids = np.tile(plan["centroids"][:1] * np.float32(1000), (5, 1))
-        check({**plan, "centroids": centroids, "queries": plan["queries"][:33]}, isa)
+        for count in (1, 33):
+            check({**plan, "centroids": centroids, "queries": plan["queries"][:count]}, isa, metric)
 
     @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
-    @pytest.mark.parametrize("what", ["queries", "step", "factors"])
-    def test_scale(self, plan, isa, what, scale):
+    @pytest.mark.parametrize("what", ["queries", "step", "factors", "centroids"])
+    def test_scale(self, plan, isa, metric, what, scale):
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (plan[what] * np.float32(scale)).clip(-3e38, 3e38).astype(np.float32)
             few = {**plan, "queries": plan["queries"][:9], what: scaled[:9] if what == "queries" else scaled}
-            check(few, isa)
+            check(few, isa, metric)
 
-    def test_one_large_component(self, plan, isa):
+    def test_one_large_component(self, plan, isa, metric):
         queries = plan["queries"][:9].copy()
         queries[:, 3] = 1e20
-        check({**plan, "queries": queries}, isa)
+        check({**plan, "queries": queries}, isa, metric)
 
-    def test_a_query_of_zeros(self, plan, isa):
-        check({**plan, "queries": np.zeros((2, D), np.float32)}, isa)
+    def test_rows_of_all_lengths(self, plan, isa, metric):
+        """Of products that are alike the shortest row has the best cosine."""
+        factors = np.geomspace(1e-4, 1e4, 256).astype(np.float32)
+        few = {
+            **plan,
+            "factors": factors,
+            "centroids": None,
+            "centroid": None,
+            "queries": plan["queries"][:2],
+        }
+        check(few, isa, metric)
+
+    def test_a_query_of_zeros(self, plan, isa, metric):
+        check({**plan, "queries": np.zeros((2, D), np.float32)}, isa, metric)
