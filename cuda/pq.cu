@@ -49,6 +49,66 @@ struct PqSource {
   }
 };
 
+// ... for a scan of rows with centroids by l2 or cosine, which do not add up from tables.
+struct PqRows {
+  static constexpr bool kMayBeBad = false, kStaged = true;
+  static constexpr int kBeyond = 1, kTable = 0, kBlocks = kNominatingBlocks;
+  using Raw = uint64_t;
+  using Row = const float*;  // the centroid
+  Codes from;
+  Pq p;
+  Coarse coarse;
+  __device__ Codes codes() const { return from; }
+  __device__ int64_t d() const { return p.m * p.dsub; }
+  __device__ uint32_t subspace(int64_t j) const {  // 32 bits hold the dimensions of any row that has codebooks
+    return static_cast<uint32_t>(j) / static_cast<uint32_t>(p.dsub);
+  }
+  __device__ int64_t byte(int64_t j) const { return p.ksub == 256 ? subspace(j) : subspace(j) / 2; }
+  __device__ int64_t place(int64_t j) const { return j < d() ? byte(j) : (p.m * bits_of(p) + 7) / 8; }
+  __device__ void fill(float*) const {}
+  __device__ bool aligned() const {
+    return p.dsub % 4 == 0 && cuda::aligned<float4>(p.codebooks) && cuda::aligned<float4>(coarse.centroids);
+  }
+  __device__ Row at(int64_t row) const { return coarse.centroids + coarse.of(row) * d(); }
+  __device__ float value(int64_t row, int64_t j) const {
+    const int64_t s = subspace(j);
+    const uint32_t code = code_at(from.data + row * from.stride, s, bits_of(p));
+    return p.codebooks[(s * p.ksub + code) * p.dsub + j - s * p.dsub] + at(row)[j];
+  }
+  template <class Read>
+  __device__ Raw raw(const Read& read, int64_t, int64_t j, int count) const {
+    const int64_t first = byte(j);
+    return read(first, static_cast<int>(byte(j + count - 1) - first) + 1);
+  }
+  template <bool ALL>
+  __device__ void decode(Raw raw, Row centroid, const float*, int64_t j, int count, float* x) const {
+    const int bits = bits_of(p);
+    int64_t s = subspace(j), rest = j - s * p.dsub;
+    if (bits == 4) raw >>= s % 2 * 4;
+    load_eight<ALL>(centroid + j, count, x);
+    const auto codeword = [&] { return p.codebooks + (s * p.ksub + (raw & (p.ksub - 1))) * p.dsub + rest; };
+    const auto move = [&](int dims) {
+      rest += dims;
+      if (rest < p.dsub) return;
+      rest = 0, ++s, raw >>= bits;
+    };
+    if (ALL) {
+      EMB_UNROLL for (int half = 0; half < 8; half += 4) {
+        float four[4];
+        load_floats(codeword(), 4, four);
+        EMB_UNROLL for (int i = 0; i < 4; ++i) x[half + i] += four[i];
+        move(4);
+      }
+    } else {
+      EMB_UNROLL for (int i = 0; i < 8; ++i) {
+        if (i >= count) continue;
+        x[i] += *codeword();
+        move(1);
+      }
+    }
+  }
+};
+
 constexpr int kBookFloats = 8192;  // of codewords in shared memory
 constexpr int kPqRows = 1024;      // of a block, for which it loads its codebooks
 constexpr int kPqRowsEach = 4;     // of a thread at a time
@@ -143,6 +203,8 @@ int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, 
 // queries in bfloat16, then what every search has.
 int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call) {
   if (search.nq == 0) return 0;
+  if (coarse.count && search.metric != Metric::ip)
+    return search_source(PqRows{codes, p, coarse}, codes.n, search, call);
   const int64_t size = p.m * p.ksub, eights = eights_of(p), pairs = search.nq * coarse.count;
   const bool many = search.nq >= kTensorQueries && !pairs;  // a row's centroid is not known to nominate_rows
   const int64_t floats = (4 * (size * (search.nq + 1) + pairs) + 255) / 256 * 256;

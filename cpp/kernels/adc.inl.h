@@ -1,5 +1,6 @@
 // The scan over product quantizer codes: sums of lookup table entries (asymmetric distance computation). A score is the
-// float32 sum over the subspaces in order, and then the row's centroid's product, on every level.
+// float32 sum over the subspaces in order, and then the row's centroid's product, on every level. With centroids l2 and
+// cosine are those of the decoded row.
 #pragma once
 #include "adc_bytes.inl.h"
 #include "adc_levels.inl.h"
@@ -205,8 +206,27 @@ EMB_OP void scan_queries(const Codes& codes, const Pq& p, const Coarse& coarse, 
     scan_query<BITS>(codes, p, scan, rows, q + i, norms, scratch + i * size, bases.of(i), memory);
 }
 
+// The scan of rows with centroids by a metric that needs their lengths: these do not add up from tables.
+inline void scan_pq_rows(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows,
+                         Range queries, float* scratch) {
+  const int64_t d = p.m * p.dsub, stride = scan.queries.stride, bytes = (p.m * (p.ksub == 256 ? 8 : 4) + 7) / 8;
+  uint8_t* copy = reinterpret_cast<uint8_t*>(scratch);
+  with_pq_row(p, [&](const auto& decode) {
+    scan_rows(scan, rows, queries, scratch + padded16((bytes + 3) / 4), [&](int64_t row, float* out) {
+      const uint8_t* code = code_of(codes, row, bytes, copy);
+      if (codes.byte_stride == 1) prefetch_ahead(code, bytes);
+      decode(code, out);
+      for (int64_t j = d; j < stride; ++j) out[j] = 0.0f;
+      const float* centroid = coarse.row(row, stride);
+      for (int64_t j = 0; j < stride; j += 16) store(out + j, add(load(out + j), load(centroid + j)));
+      return static_cast<const float*>(out);
+    });
+  });
+}
+
 void pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
              float* scratch) {
+  if (coarse.count && scan.metric != Metric::ip) return scan_pq_rows(codes, p, coarse, scan, rows, queries, scratch);
   float *room = scratch, *norms = nullptr;
   scratch += padded16(p.m * p.ksub);
 #if EMB_TILES

@@ -49,40 +49,47 @@ EMB_OP int64_t code_at(const uint8_t* codes, int64_t s) {
 }
 
 template <int BITS, int DSUB>
-EMB_OP void pq_decode_rows(const Codes& codes, const Pq& p, RowsOut out, Range r) {
-  const int64_t dsub = DSUB ? DSUB : p.dsub;
-  put_rows(out, p.m * dsub, r, [&](int64_t i, float* to) {
-    const uint8_t* row = codes.data + i * codes.stride;
+struct PqRow {
+  const Pq& p;
+  EMB_OP void operator()(const uint8_t* codes, float* to) const {
+    const int64_t dsub = DSUB ? DSUB : p.dsub;
     const float* codebook = p.codebooks;
     for (int64_t s = 0; s < p.m; ++s, codebook += p.ksub * dsub, to += dsub)
-      __builtin_memcpy(to, codebook + code_at<BITS>(row, s) * dsub, static_cast<size_t>(dsub) * 4);
-  });
-}
+      __builtin_memcpy(to, codebook + code_at<BITS>(codes, s) * dsub, static_cast<size_t>(dsub) * 4);
+  }
+};
 
-// A copy of a size known to the compiler takes an instruction or two.
-template <int BITS>
-EMB_OP void pq_decode_bits(const Codes& codes, const Pq& p, RowsOut out, Range r) {
+// Calls use(decode), decode(codes, to) being what decodes a row: a copy of a size known to the compiler takes an
+// instruction or two.
+template <int BITS, class Use>
+EMB_OP void with_pq_row_of(const Pq& p, const Use& use) {
   switch (p.dsub) {
     case 1:
-      return pq_decode_rows<BITS, 1>(codes, p, out, r);
+      return use(PqRow<BITS, 1>{p});
     case 2:
-      return pq_decode_rows<BITS, 2>(codes, p, out, r);
+      return use(PqRow<BITS, 2>{p});
     case 4:
-      return pq_decode_rows<BITS, 4>(codes, p, out, r);
+      return use(PqRow<BITS, 4>{p});
     case 8:
-      return pq_decode_rows<BITS, 8>(codes, p, out, r);
+      return use(PqRow<BITS, 8>{p});
     case 16:
-      return pq_decode_rows<BITS, 16>(codes, p, out, r);
+      return use(PqRow<BITS, 16>{p});
     default:
-      return pq_decode_rows<BITS, 0>(codes, p, out, r);
+      return use(PqRow<BITS, 0>{p});
   }
+}
+template <class Use>
+EMB_OP void with_pq_row(const Pq& p, const Use& use) {
+  if (p.ksub == 256)
+    with_pq_row_of<8>(p, use);
+  else
+    with_pq_row_of<4>(p, use);
 }
 
 void pq_decode(const Codes& codes, const Pq& p, RowsOut out, Range r) {
-  if (p.ksub == 256)
-    pq_decode_bits<8>(codes, p, out, r);
-  else
-    pq_decode_bits<4>(codes, p, out, r);
+  with_pq_row(p, [&](const auto& decode) {
+    put_rows(out, p.m * p.dsub, r, [&](int64_t i, float* to) { decode(codes.data + i * codes.stride, to); });
+  });
 }
 
 // The codewords of a subspace as (ksub/16, dsub, 16).

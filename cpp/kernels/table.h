@@ -284,14 +284,16 @@ static constexpr int64_t pq_levels_scratch(int64_t m, int64_t ksub, int64_t dsub
 }
 // ... and for the scan: the norms of the codewords, tables of 16 queries, then their columns and sums of the rows, or
 // the codewords, then copies of the rows' codes; or tables of bytes and blocks of 64 rows of codes; for each centroid
-// the products with 16 queries, and in units of their tables.
+// the products with 16 queries, and in units of their tables. Or a copy of a row's codes and what a scan of rows needs.
 static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub, int64_t queries,
                                          int64_t centroids = 0) {
   const int64_t floats = 16 * padded16(m * dsub) + 16 * kAdcRows + pq_tables_scratch(m, ksub, dsub) + kAdcRows * m / 4;
   const int64_t bytes = 4 * byte_table_size(m, ksub) + 2 * 64 * (m + 15) / 4 + 16;
   const int64_t tables = 16 * padded16(m * ksub) + (floats > bytes ? floats : bytes) + 32 * padded16(centroids);
   const int64_t levels = queries < kManyQueries ? 0 : pq_levels_scratch(m, ksub, dsub, queries, centroids);
-  return padded16(m * ksub) + (tables > levels ? tables : levels);
+  const int64_t decoded = centroids ? padded16((m + 3) / 4) + scan_scratch(m * dsub, queries) : 0;
+  const int64_t most = tables > levels ? tables : levels;
+  return padded16(m * ksub) + (most > decoded ? most : decoded);
 }
 
 // ... and for sparse rows: a row, values and indices of candidates, which are written 16 at a time.

@@ -210,7 +210,7 @@ void pq_family(const Case& c) {
     for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(i % 2);
     c.search([&](const Search& s, const Call& call) { return cuda::pq_topk(from, p, {nullptr, nullptr, 0}, s, call); });
     c.search([&](const Search& s, const Call& call) {
-      return s.metric == Metric::ip ? cuda::pq_topk(from, p, {centroids.get(), centroid.get(), 2}, s, call) : 0;
+      return cuda::pq_topk(from, p, {centroids.get(), centroid.get(), 2}, s, call);
     });
   }
   if (c.n < 16) return;

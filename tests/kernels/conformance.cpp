@@ -223,10 +223,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
                                    Coarse{centroids.get(), nullptr, 1}})
         add_scan(
             out, "pq_topk", k, c, [&](int64_t nq) { return pq_topk_scratch(m, ksub, dsub, nq, coarse.count); },
-            [&](const Scan& s, Range rows, Range part, float* x) {
-              if (coarse.count && s.metric != Metric::ip) return;
-              k.pq_topk(either, p, coarse, s, rows, part, x);
-            });
+            [&](const Scan& s, Range rows, Range part, float* x) { k.pq_topk(either, p, coarse, s, rows, part, x); });
   }
 }
 

@@ -190,11 +190,6 @@ def queries_of(count, kernel, inputs):
     return queries
 
 
-def has_metric(case, metric):
-    if case[0] == "pq_topk" and "centroids" in case[1] and metric != "ip":
-        pytest.skip("with centroids ip alone")
-
-
 def check(case, queries, **options):
     kernel, inputs = case
     threads = 1 if len(queries) >= 64 else 2  # so that each has enough for what serves 64 and more
@@ -210,12 +205,10 @@ def check(case, queries, **options):
 class TestExact:
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_metrics(self, case, isa, count, metric):
-        has_metric(case, metric)
         check(case, queries_of(count, *case), metric=metric, isa=isa)
 
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
     def test_scores_closer_than_estimates(self, case, isa, count, metric):
-        has_metric(case, metric)
         check((case[0], close(*case)), queries_of(count, *case), metric=metric, isa=isa)
 
     def test_mask(self, case, isa, count):

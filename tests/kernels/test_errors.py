@@ -238,11 +238,6 @@ ERRORS = [
         "pq_topk: centroid must be int32, got int64",
     ),
     (
-        lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, "l2", centroids=X[:1]),
-        ValueError,
-        "pq_topk: metric must be 'ip' with centroids, got 'l2'",
-    ),
-    (
         lambda: k.bits_encode(X, order="big"),
         ValueError,
         "bits_encode: order must be 'msb' or 'lsb', got 'big'",

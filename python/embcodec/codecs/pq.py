@@ -159,15 +159,13 @@ class PQ(Coder):
         metric: str,
         mask: Bools | None,
         threads: int | None,
-    ) -> Hits | None:
-        """Inner products add up; for distances and lengths the tables lack codewords times centroids."""
-        if metric != "ip":
-            return None
+    ) -> Hits:
         return pq_topk(
             codes,
             self.codebooks,
             queries,
             k,
+            metric=metric,
             mask=mask,
             centroids=coarse.centroids,
             centroid=coarse.ids,

@@ -188,8 +188,9 @@ def pq_topk(
 ) -> tuple[F32, I64]:
     """The k codes that score best against each query, by sums of `pq_tables` (asymmetric distance).
 
-    With centroids a row is what `pq_decode` gives + its centroid, and a score the sum + the inner product of
-    the query with that.
+    With centroids a row is what `pq_decode` gives + its centroid. An inner product is then the sum + that of
+    the query with the centroid; by "l2" and "cosine" rows are decoded, since tables lack what codewords and
+    centroids have in common, which takes some ten times as long for few queries.
 
     Args:
         codes: uint8 (n, code_size), from `pq_encode`. In column order (`numpy.asfortranarray`) they are read
@@ -199,7 +200,7 @@ def pq_topk(
         k: rows wanted, 1 to n.
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
-        centroids: float (c, m * dsub), with metric "ip" only.
+        centroids: float (c, m * dsub).
         centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
@@ -220,8 +221,6 @@ def pq_topk(
     queries = _checks.queries("pq_topk", queries, codes, m * dsub)
     k, mask, out = _checks.search("pq_topk", codes, len(queries), k, metric, mask, out)
     centroids, centroid = _checks.coarse("pq_topk", codes, m * dsub, centroids, centroid)
-    if centroids is not None and metric != "ip":
-        raise ValueError(f"pq_topk: metric must be 'ip' with centroids, got {metric!r}")
     inputs = (codes, codebooks, queries, k, metric, mask, centroids, centroid)
     run("pq_topk", inputs, out, threads, isa, stream)
     return out

@@ -6,8 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_float32, cosine, dot16, fused, pack, topk, unpack
-from embcodec.reference._peers import numpy_pack, numpy_topk, numpy_unpack
+from embcodec.reference._common import (
+    Array,
+    as_float32,
+    cosine,
+    dot16,
+    fused,
+    pack,
+    scan,
+    topk,
+    unpack,
+    with_extras,
+)
+from embcodec.reference._peers import numpy_pack, numpy_scan, numpy_topk, numpy_unpack
 from embcodec.reference._registry import METRICS, SEARCHES, Arguments, grid, register, search, some_extras
 from embcodec.reference.cluster import (
     assert_inertia,
@@ -135,6 +146,9 @@ def _numpy_pq_topk(
     centroids: Array = None,
     centroid: Array = None,
 ) -> Any:
+    if centroids is not None and metric != "ip":
+        rows = _numpy_decode(codes, codebooks) + centroids[0 if centroid is None else centroid]
+        return numpy_scan(rows, queries, k, metric, mask)
     m = codebooks.shape[0]
     ids = numpy_unpack(codes, m, bits_of(codebooks)).T
     subspaces = np.arange(m)[:, None]
@@ -199,7 +213,7 @@ def pq_tables(queries: Array, codebooks: Array, metric: str = "ip", xp: Any = np
     inputs=_topk_inputs,
     variants=(
         *grid(**KINDS, **SEARCHES),
-        *grid(**KINDS, metric=("ip",), masked=(False, True), extras=(True,)),
+        *grid(**KINDS, **SEARCHES, extras=(True,)),
     ),
     peer=_numpy_pq_topk,
 )
@@ -214,7 +228,13 @@ def pq_topk(
     centroid: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search by sums of table entries over the subspaces, in order, then the product with the centroid."""
+    """Search by sums of table entries over the subspaces, in order, then the product with the centroid.
+
+    With centroids, metrics other than "ip" are those of the decoded rows plus their centroids.
+    """
+    if centroids is not None and metric != "ip":
+        rows = with_extras(pq_decode(codes, codebooks, xp=xp), None, centroids, centroid)
+        return scan(rows, queries, k, metric, mask, xp)
     n, m = codes.shape[0], codebooks.shape[0]
     ids = unpack(codes, m, bits_of(codebooks), xp)
 
