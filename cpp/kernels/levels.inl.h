@@ -36,8 +36,10 @@ EMB_OP void levels_encode_row(const float* x, const LevelsParams& p, uint8_t* ou
 }
 
 // The levels of `count` <= 16 dimensions from j on; anything in the lanes beyond. `few`: the levels, if 16 at most.
-template <int BITS>
+// PLAIN: they are 0, 1, .., as behind centroids, and need no gather.
+template <int BITS, bool PLAIN>
 EMB_OP f32x16 levels_of(const uint8_t* codes, const float* levels, f32x16 few, int64_t j, int64_t count) {
+  if (PLAIN) return to_f32(get_codes<BITS>(codes, j, count));
   if (BITS > 4) return gather(levels, get_codes<BITS>(codes, j, count));
   if (BITS > 1) return pick(few, get_codes<BITS>(codes, j, count));
   const uint64_t bits = load_word(codes + j / 8, count > 8 ? 2 : 1);
@@ -45,19 +47,19 @@ EMB_OP f32x16 levels_of(const uint8_t* codes, const float* levels, f32x16 few, i
 }
 
 // The values of `count` <= 16 dimensions from j on; zeros in the lanes beyond.
-template <int BITS>
+template <int BITS, bool PLAIN>
 EMB_OP f32x16 levels_at(const uint8_t* codes, const LevelsParams& p, f32x16 few, int64_t j, int64_t count) {
-  return mul(levels_of<BITS>(codes, p.levels, few, j, count), lanes_of(p.step + j, count));
+  return mul(levels_of<BITS, PLAIN>(codes, p.levels, few, j, count), lanes_of(p.step + j, count));
 }
 
 // Into `out`, which has room for a multiple of 16 when `pad` is set: the lanes beyond d then are zeros.
-template <int BITS>
+template <int BITS, bool PLAIN = false>
 EMB_OP void levels_decode_row(const uint8_t* codes, const LevelsParams& p, float* out, bool pad) {
   const f32x16 few = BITS > 4 ? splat(0.0f) : lanes_of(p.levels, 1 << BITS);
   int64_t j = 0;
-  for (; j + 16 <= p.d; j += 16) store(out + j, levels_at<BITS>(codes, p, few, j, 16));
+  for (; j + 16 <= p.d; j += 16) store(out + j, levels_at<BITS, PLAIN>(codes, p, few, j, 16));
   if (j == p.d) return;
-  const f32x16 last = levels_at<BITS>(codes, p, few, j, p.d - j);
+  const f32x16 last = levels_at<BITS, PLAIN>(codes, p, few, j, p.d - j);
   if (pad)
     store(out + j, last);
   else
@@ -83,6 +85,12 @@ void levels_decode(const Codes& codes, const LevelsParams& p, RowsOut out, Range
     put_rows(out, p.d, r,
              [&](int64_t i, float* to) { levels_decode_row<bits()>(codes.data + i * codes.stride, p, to, false); });
   });
+}
+
+EMB_OP bool are_plain(const LevelsParams& p) {
+  for (int i = 0; i < 1 << p.bits; ++i)
+    if (p.levels[i] != static_cast<float>(i)) return false;
+  return true;
 }
 
 // Levels as bytes, level = low + unit * byte, and how far off the worst is. Two levels need no table, and more than 16,
@@ -145,9 +153,14 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
   for_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 && bits() <= 4 ? bytes.table : nullptr;
     const int used = bytes.serve ? bits() : 0;
+    const bool plain = bits() > 4 && are_plain(p);
     scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
                terms_of, [&](int64_t row, float* buffer) {
-                 levels_decode_row<bits()>(code_of(codes, row, size, copy), p, buffer, true);
+                 const uint8_t* code = code_of(codes, row, size, copy);
+                 if (plain)
+                   levels_decode_row<bits(), (bits() > 4)>(code, p, buffer, true);
+                 else
+                   levels_decode_row<bits()>(code, p, buffer, true);
                  add_extras(e, row, buffer, scan.queries.stride);
                  return static_cast<const float*>(buffer);
                });

@@ -44,11 +44,11 @@ def row_scalar(bits):
     return inputs
 
 
-def levels(bits, n=N, centroids=3, even=False):
+def levels(bits, n=N, centroids=3, ends=None):
     def inputs(rng):
         table = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
-        if even:
-            table = np.linspace(-2, 1.9, 2**bits).astype(np.float32)
+        if ends:
+            table = np.linspace(*ends, 2**bits).astype(np.float32)
         step = rng.uniform(0.5, 2, D).astype(np.float32)
         return "levels_topk", {
             "codes": kernels.levels_encode(rows(rng, n), table, step),
@@ -120,7 +120,8 @@ CASES = {
     "rowsq8": row_scalar(8),
     "rowsq4": row_scalar(4),
     **{f"levels{n}": levels(n) for n in (1, 2, 3, 4, 8)},
-    **{f"levels{n}-even": levels(n, even=True) for n in (5, 6, 8)},
+    **{f"levels{n}-even": levels(n, ends=(-2, 1.9)) for n in (5, 6, 8)},
+    **{f"levels{n}-plain": levels(n, ends=(0, 2**n - 1)) for n in (5, 6, 7, 8)},
     "bits-msb": bits("msb"),
     "bits-lsb": bits("lsb"),
     "bits-msb-many": bits("msb", MANY),
