@@ -1,8 +1,9 @@
-// A scan of few queries by l2 or cosine over the rows of int_scan.inl.h. Rows are decoded in registers, a tile at a
+// A scan of few queries by l2 or cosine over the rows of int_scan.inl.h, which are decoded in registers, a tile at a
 // time. Where the level multiplies words, sums of integers first bound a row's product with the query and, from below,
-// its length: most rows cannot be among the best and are not decoded.
+// its length: most rows cannot be among the best and are not decoded. There it serves rows of other codes too.
 #pragma once
 #include "int_scan.inl.h"
+#include "packing.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -62,6 +63,7 @@ struct LengthBounds {
     square_unit = word * kSquareShift;
   }
 
+  // `centroid`: (padded,), with the offset.
   EMB_OP void put_centroid(const LevelRows& rows, const float* centroid, int64_t padded, int64_t c, float* folded) {
     f32x16 squared = splat(0.0f), sizes = splat(0.0f), lost = splat(0.0f);
     float largest = 0.0f;
@@ -87,7 +89,8 @@ struct LengthBounds {
     length[c] = __builtin_sqrtf(square[c]);
   }
 
-  static LengthBounds make(const LevelRows& rows, const Coarse& coarse, int64_t padded, Room& room) {
+  static LengthBounds make(const LevelRows& rows, const float* offset, const Coarse& coarse, int64_t padded,
+                           Room& room) {
     const int64_t centroids = coarse.count ? coarse.count : 1;
     LengthBounds b = {rows.n,
                       rows.stride,
@@ -101,10 +104,12 @@ struct LengthBounds {
                       room.take<float>(centroids)};
     b.put_squares(rows);
     float* folded = room.take<float>(rows.stride + padded);
-    float* origin = folded + rows.stride;
-    for (int64_t j = 0; j < padded; ++j) origin[j] = 0.0f;
-    for (int64_t c = 0; c < centroids; ++c)
-      b.put_centroid(rows, coarse.count ? coarse.centroids + c * padded : origin, padded, c, folded);
+    float* raised = folded + rows.stride;
+    for (int64_t c = 0; c < centroids; ++c) {
+      const float* centroid = coarse.count ? coarse.centroids + c * padded : offset;
+      for (int64_t j = 0; j < padded; ++j) raised[j] = coarse.count ? centroid[j] + offset[j] : offset[j];
+      b.put_centroid(rows, raised, padded, c, folded);
+    }
     return b;
   }
 };
@@ -184,29 +189,14 @@ constexpr int64_t kFewDecoded = 2;
 
 #endif
 
-template <bool L2, class Levels>
-EMB_OP void scan_decoded_rows(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
-                              LevelBlock& block, Room room, const Levels& levels_of) {
-  const int64_t stride = scan.queries.stride;
-  float *step = room.take<float>(stride), *origin = room.take<float>(stride);
-  for (int64_t j = 0; j < stride; ++j) step[j] = j < rows.n ? rows.step[j] : 0.0f, origin[j] = 0.0f;
-  const auto score = [&](int64_t query, const int* which, int count) {
-    const int8_t* levels[kTileRows];
-    const float* centroids[kTileRows];
-    float factors[kTileRows], sums[kTileRows], squares[kTileRows];
-    for (int n = 0; n < kTileRows; ++n) {
-      const int at = which[n < count ? n : 0];
-      const float* centroid = coarse.row(block.ids[at], stride);
-      levels[n] = block.levels + at * rows.stride;
-      centroids[n] = centroid ? centroid : origin;
-      factors[n] = block.factor[at];
-    }
-    score_decoded<L2>(step, levels, factors, centroids, scan.queries.data + query * stride, stride, sums, squares);
-    for (int n = 0; n < count; ++n) {
-      const float norm = __builtin_sqrtf(squares[n]);
-      keep(scan.best[query], finish_score(sums[n], scan.metric, scan.queries.norm[query], norm), block.ids[which[n]]);
-    }
-  };
+// `offset`: (stride of queries,), what all rows have beside their levels, which the centroids lack. Scores(block,
+// query, which, count) offers `count` <= kTileRows rows of the block to a query.
+template <bool L2, class Levels, class Scores>
+EMB_OP void scan_by_lengths(const LevelRows& rows, const float* offset, const Coarse& coarse, const Scan& scan,
+                            Range range, Range queries, Room room, const Levels& levels_of, const Scores& offer) {
+  LevelBlock block = {};
+  block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
+  for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
 #if EMB_WORD_PRODUCTS
   const bool bound = bounds_lengths(coarse.count, range.end - range.begin) && rows.n <= kMostOfBytes;
   LengthBounds lengths = {};
@@ -214,11 +204,19 @@ EMB_OP void scan_decoded_rows(const LevelRows& rows, const Coarse& coarse, const
   BoundedRows bounds = {};
   const float rounding = 2.0f * rounding_of(scan.queries.d) + kEvaluated;
   if (bound) {
-    lengths = LengthBounds::make(rows, coarse, stride, room);
+    lengths = LengthBounds::make(rows, offset, coarse, scan.queries.stride, room);
     q = int_queries(kManyQueries, rows.stride, coarse.count, room);
-    for (int64_t i = queries.begin; i < queries.end; ++i)
-      prepare_query(rows, scan, i, coarse, q, i - queries.begin, q.bytes, room.next);
+    for (int64_t query = queries.begin; query < queries.end; ++query) {
+      const int64_t i = query - queries.begin;
+      prepare_query(rows, scan, query, coarse, q, i, q.bytes, room.next);
+      float sizes;
+      const float product = product_and_sizes(scan, query, offset, sizes);
+      for (int64_t c = 0; c < (coarse.count ? coarse.count : 1); ++c) q.base[c * q.most + i] += product;
+      q.slack[i] += sizes < kLarge ? kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
+    }
   }
+#else
+  (void)offset, (void)coarse;
 #endif
   for (int64_t row = range.begin; row < range.end;) {
     for (block.count = 0; row < range.end && block.count < kIntBlock; ++row)
@@ -243,24 +241,104 @@ EMB_OP void scan_decoded_rows(const LevelRows& rows, const Coarse& coarse, const
       for (wanted &= block.count < 32 ? (1u << block.count) - 1u : ~0u; wanted;) {
         int which[kTileRows], count = 0;
         for (; wanted && count < kTileRows; wanted &= wanted - 1) which[count++] = __builtin_ctz(wanted);
-        score(query, which, count);
+        offer(block, query, which, count);
       }
     }
   }
+}
+
+EMB_OP void offer_sums(const Scan& scan, const LevelBlock& block, int64_t query, const int* which, int count,
+                       const float* sums, const float* squares) {
+  for (int n = 0; n < count; ++n)
+    keep(scan.best[query], finish_score(sums[n], scan.metric, scan.queries.norm[query], __builtin_sqrtf(squares[n])),
+         block.ids[which[n]]);
+}
+
+template <bool L2, class Levels>
+EMB_OP void scan_decoded_rows(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
+                              Room room, const Levels& levels_of) {
+  const int64_t stride = scan.queries.stride;
+  float *step = room.take<float>(stride), *origin = room.take<float>(stride);
+  for (int64_t j = 0; j < stride; ++j) step[j] = j < rows.n ? rows.step[j] : 0.0f, origin[j] = 0.0f;
+  const auto offer = [&](const LevelBlock& block, int64_t query, const int* which, int count) {
+    const int8_t* levels[kTileRows];
+    const float* centroids[kTileRows];
+    float factors[kTileRows], sums[kTileRows], squares[kTileRows];
+    for (int n = 0; n < kTileRows; ++n) {
+      const int at = which[n < count ? n : 0];
+      const float* centroid = coarse.row(block.ids[at], stride);
+      levels[n] = block.levels + at * rows.stride;
+      centroids[n] = centroid ? centroid : origin;
+      factors[n] = block.factor[at];
+    }
+    score_decoded<L2>(step, levels, factors, centroids, scan.queries.data + query * stride, stride, sums, squares);
+    offer_sums(scan, block, query, which, count, sums, squares);
+  };
+  scan_by_lengths<L2>(rows, origin, coarse, scan, range, queries, room, levels_of, offer);
 }
 
 // scan_levels (int_scan.inl.h) for metrics other than "ip" and at most kFewDecoded queries.
 template <class Levels>
 EMB_OP void scan_decoded(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
                          float* scratch, const Levels& levels_of) {
-  Room room = {scratch};
-  LevelBlock block = {};
-  block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
-  for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
   if (scan.metric == Metric::l2)
-    return scan_decoded_rows<true>(rows, coarse, scan, range, queries, block, room, levels_of);
-  scan_decoded_rows<false>(rows, coarse, scan, range, queries, block, room, levels_of);
+    return scan_decoded_rows<true>(rows, coarse, scan, range, queries, {scratch}, levels_of);
+  scan_decoded_rows<false>(rows, coarse, scan, range, queries, {scratch}, levels_of);
 }
+
+#if EMB_WORD_PRODUCTS
+
+// Rows of which a dimension is lo + step * code, plus perhaps a centroid's; values_of(row, buffer) decodes one.
+struct PlainCodes {
+  const float *lo, *step;  // (d,); no lo: zeros
+  int64_t d;
+};
+
+// Whether scan_plain_codes has what it needs.
+EMB_OP bool plain_codes_serve(const PlainCodes& p, const Coarse& coarse, const Scan& scan, Range range, Range queries) {
+  return scan.metric != Metric::ip && queries.end - queries.begin <= kFewDecoded && p.d <= kMostOfBytes &&
+         bounds_lengths(coarse.count, range.end - range.begin);
+}
+
+template <bool L2, int BITS>
+EMB_OP void scan_plain_rows(const Codes& codes, const PlainCodes& p, const Coarse& coarse, const Scan& scan,
+                            Range range, Range queries, Room room, const Fetch& values_of) {
+  constexpr int kCentre = 1 << (BITS - 1);
+  const int64_t stride = scan.queries.stride, bytes = (p.d * BITS + 7) / 8;
+  const LevelRows rows = {p.step, p.d, levels_stride(p.d)};
+  float *offset = room.take<float>(stride), *values = room.take<float>(kTileRows * stride);
+  uint8_t* copy = room.take<uint8_t>(bytes);
+  for (int64_t j = 0; j < stride; ++j) {
+    offset[j] = j < p.d ? static_cast<float>(kCentre) * p.step[j] : 0.0f;
+    if (p.lo && j < p.d) offset[j] += p.lo[j];
+  }
+  const auto levels_of = [&](const int64_t* ids, int count, int8_t* levels, float* factors) {
+    for (int n = 0; n < count; ++n) {
+      factors[n] = 1.0f;
+      unpack_levels<BITS>(code_of(codes, ids[n], bytes, copy), p.d, nullptr, kCentre, levels + n * rows.stride);
+    }
+  };
+  const auto offer = [&](const LevelBlock& block, int64_t query, const int* which, int count) {
+    const float* x[kTileRows];
+    float sums[kTileRows], squares[kTileRows] = {};
+    for (int n = 0; n < count; ++n) x[n] = values_of(block.ids[which[n]], values + n * stride);
+    for (int n = count; n < kTileRows; ++n) x[n] = x[0];
+    score_tile<L2, kTileRows, 1>(x, scan.queries.data + query * stride, stride, sums);
+    if (!L2) dots16<kTileRows>(x, x, stride, squares);
+    offer_sums(scan, block, query, which, count, sums, squares);
+  };
+  scan_by_lengths<L2>(rows, offset, coarse, scan, range, queries, room, levels_of, offer);
+}
+
+template <int BITS>
+EMB_OP void scan_plain_codes(const Codes& codes, const PlainCodes& p, const Coarse& coarse, const Scan& scan,
+                             Range range, Range queries, float* scratch, const Fetch& values_of) {
+  if (scan.metric == Metric::l2)
+    return scan_plain_rows<true, BITS>(codes, p, coarse, scan, range, queries, {scratch}, values_of);
+  scan_plain_rows<false, BITS>(codes, p, coarse, scan, range, queries, {scratch}, values_of);
+}
+
+#endif
 
 }  // namespace
 }  // namespace EMB_ISA

@@ -3,6 +3,7 @@
 #pragma once
 #include "../row/scalar.h"
 #include "code_scan.inl.h"
+#include "decoded_scan.inl.h"
 #include "packing.inl.h"
 #include "streaming.inl.h"
 
@@ -93,7 +94,9 @@ void sq_decode(const Codes& codes, const SqParams& p, RowsOut out, Range r, floa
                }))
 }
 
-void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+template <int BITS>
+EMB_OP void sq_topk_bits(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries,
+                         float* scratch) {
   const float top = static_cast<float>((1 << p.bits) - 1);
   const auto form_of = [&](const float* x, float* folded) {
     CodeForm form = {};
@@ -105,12 +108,21 @@ void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows
     }
     return form;
   };
-  EMB_FOR_BITS(p.bits, scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch,
-                                  form_of, plain_terms, [&](int64_t row, float* buffer) {
-                                    sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
-                                    return static_cast<const float*>(buffer);
-                                  }))
+  const auto values_of = [&](int64_t row, float* buffer) {
+    sq_decode_row<BITS>(codes.data + row * codes.stride, p, buffer, true);
+    return static_cast<const float*>(buffer);
+  };
+#if EMB_WORD_PRODUCTS
+  const PlainCodes plain = {p.lo, p.step, p.d};
+  if (plain_codes_serve(plain, {}, scan, rows, queries))
+    return scan_plain_codes<BITS>(codes, plain, {}, scan, rows, queries, scratch, values_of);
+#endif
+  scan_codes(codes, {p.d, BITS, false, nullptr, (1 << BITS) - 1}, {}, scan, rows, queries, scratch, form_of,
+             plain_terms, values_of);
 }
+
+void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries,
+             float* scratch){EMB_FOR_BITS(p.bits, sq_topk_bits<BITS>(codes, p, scan, rows, queries, scratch))}
 
 // The least and greatest value of a row; the tail repeats the first value, so that it changes neither.
 EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {

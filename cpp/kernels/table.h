@@ -241,8 +241,23 @@ static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t 
          level_queries(d, queries, centroids) * (padded16(d) / 4 + 44 + 18 + (centroids ? centroids : 1));
 }
 
-// ... for one over packed codes too: copies of a code, then copies of 32 rows' codes, bytes and bounds of the queries,
-// or tables of 16 queries.
+// Whether a scan of few queries by l2 or cosine bounds rows' lengths: words for each centroid have to pay.
+static constexpr bool bounds_lengths(int64_t centroids, int64_t rows) {
+  return centroids <= 1024 && 16 * centroids <= rows;
+}
+// ... steps, an origin, words of squares and of each centroid with four numbers, and of what these are made.
+static constexpr int64_t length_scratch(int64_t d, int64_t centroids) {
+  const int64_t count = bounds_lengths(centroids, 16 * centroids) && centroids ? centroids : 1;
+  return 4 * padded16(d) + (2 + count) * levels_stride(d) + 4 * padded16(count) + 8 * 16;
+}
+// ... beside levels of rows, queries as integers, and of some rows' codes what they decode to.
+static constexpr int64_t decoded_scratch(int64_t d, int64_t centroids) {
+  const int64_t queries = kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
+  return levels_scratch(d) + queries + 6 * padded16(d) + length_scratch(d, centroids);
+}
+
+// For a scan over packed codes: as for rows, and copies of a code, then copies of 32 rows' codes, bytes and bounds of
+// the queries, or tables of 16 queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
   const int64_t few = 32 * (d + 64) / 4 + 5 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 10 * 16;
@@ -250,7 +265,8 @@ static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t c
       2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries), many = level_scan_scratch(d, queries, centroids);
   const int64_t most = few > tables ? few : tables, more = floats > many ? floats : many;
-  return 2 * padded16(d) + (most > more ? most : more);
+  const int64_t decoded = decoded_scratch(d, centroids), scans = most > more ? most : more;
+  return 2 * padded16(d) + (scans > decoded ? scans : decoded);
 }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
@@ -315,22 +331,12 @@ static constexpr int64_t window_scratch(int64_t d) {
   return padded16(8 * window_vectors(d)) + kTrellisBooks * kTrellisLevels / 4 + padded16(d);
 }
 
-// Whether a scan of few queries by l2 or cosine bounds rows' lengths: words for each centroid have to pay.
-static constexpr bool bounds_lengths(int64_t centroids, int64_t rows) {
-  return centroids <= 1024 && 16 * centroids <= rows;
-}
-// ... steps, an origin, words of squares and of each centroid with four numbers, and of what these are made.
-static constexpr int64_t length_scratch(int64_t d, int64_t centroids) {
-  const int64_t count = bounds_lengths(centroids, 16 * centroids) && centroids ? centroids : 1;
-  return 4 * padded16(d) + (2 + count) * levels_stride(d) + 4 * padded16(count) + 8 * 16;
-}
-
 // A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
   const int64_t integers = kIntBlock * padded16(d) + padded16(d) +
                            kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
-  const int64_t both = integers + length_scratch(d, centroids), floats = code_scan_scratch(d, queries, centroids);
-  return levels_scratch(d) + window_scratch(d) + (both > floats ? both : floats);
+  const int64_t floats = code_scan_scratch(d, queries, centroids);
+  return levels_scratch(d) + window_scratch(d) + (integers > floats ? integers : floats);
 }
 
 }  // namespace embcodec
