@@ -92,7 +92,20 @@ def test_product_codes_behind_centroids_are_not_decoded(
         np.testing.assert_array_equal(again[1], found[1])
 
 
-@pytest.mark.parametrize("spec", ["PCA16,SQ8", "Center,SQ8", "Center,PCA7,RR,F16", "PCA12,PQ4x4"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "PCA16,SQ8",
+        "Center,SQ8",
+        "Center,PCA7,RR,F16",
+        "PCA12,PQ4x4",
+        "Center,RR,LM4",
+        "Center,PQ4x4",
+        "Center,TCQ2",
+        "PCA48,SQ6",
+        "Center,F16",
+    ],
+)
 @pytest.mark.parametrize("mean", [0.1, 1, 30])
 def test_cosines_of_centred_rows_are_not_brought_back(
     spec: str, mean: float, monkeypatch: pytest.MonkeyPatch

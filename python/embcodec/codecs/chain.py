@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from embcodec.kernels import hadamard_sq_encode
 
-from .base import Stage, Transform
+from .base import Coarse, Stage, Transform
 from .rotation import HR
 from .rows import F32, U8, Bools, Floats, blocks, refuse_nonfinite, to_float32
 from .sample import stage_seed
@@ -95,6 +95,11 @@ class Chain:
         placed = place(self.transforms, queries) if metric == "cosine" else None
         if placed is None:
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
+        if placed.lost is None:
+            whole = Coarse(placed.part, None)
+            hits = self.coder.search_residual(codes, whole, placed.queries, k, metric, mask, threads)
+            if hits is not None:
+                return placed.unfold(hits)
 
         room: F32 | None = None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .base import Transform
 
 _VECTOR = 16  # dimensions
+_NOTHING = 1e-6  # of an offset's length, what rotations back and forth may make of nothing
 Hits = tuple[F32, I64]  # scores (nq, k), ids (nq, k); id -1 and score -inf where rows ran out
 
 
@@ -77,15 +78,18 @@ class Placed(Folded):
 
     A decoded row A z + offset is A (z + part) + lost, where `lost` is orthogonal to all that A gives. So it
     is as long as (z + part, |lost|), whose product with (A'q, q.lost / |lost|) is its product with q. Zeros
-    follow: a scan reads rows of whole vectors in place.
+    follow: a scan reads rows of whole vectors in place. Where A gives all, nothing is lost, and `part` is to
+    the coder what the centroid of all rows would be.
     """
 
     part: F32  # (1, dimensions of z)
-    lost: F64  # (1, 1), the length
+    lost: F64 | None  # (1, 1), the length; None if nothing is
 
     def rows(self, z: F32, out: F32 | None) -> F32:
         """What the queries meet of the coder's rows z (n, d), in `out` if given."""
         n, d = z.shape
+        if self.lost is None:
+            return np.add(z, self.part, out=out)
         rows: F32 = empty(z, (n, self.queries.shape[1]), FLOAT32) if out is None else out
         np.add(z, self.part, out=rows[:, :d])
         rows[:, d : d + 1] = self.lost
@@ -115,6 +119,8 @@ def place(transforms: Sequence[Transform], queries: F32) -> Placed | None:
     part = pulled(to_float32(offset))
     lost = 2 * offset - back(part)  # back(part) is A part + offset
     length = np.sqrt(_squares(lost))[:, None]
+    if (length <= _NOTHING * np.sqrt(_squares(offset))[:, None]).all():
+        return Placed(q, _length_ratios(q, queries), None, part, None)
     along = queries.astype(np.float64) @ lost.T
     d = q.shape[1]
     placed = empty(queries, (len(q), (d + _VECTOR) // _VECTOR * _VECTOR), FLOAT32)
