@@ -123,7 +123,8 @@ def test_a_first_pass_runs_there_too(spec):
 @pytest.mark.parametrize("spec", SPECS)
 def test_nothing_is_waited_for(spec, x):
     codec, moved, queries = fitted(spec), on_device.device(x), on_device.device(x[:3])
-    codec.search(codec.encode(moved), queries, 5)  # the first call brings the fitted arrays there
+    for metric in ("ip", "l2", "cosine"):  # the first calls bring there what was fitted
+        codec.search(codec.encode(moved), queries, 5, metric)
     before = emulated.ndarray.waits
     codes = codec.encode(moved)
     codec.decode(codes)

@@ -112,20 +112,26 @@ def place(transforms: Sequence[Transform], queries: F32) -> Placed | None:
             q = stage.adjoint(q)
         return q
 
+    def parts() -> tuple[F32, F64, F64, bool]:
+        """`part`, the direction and the length of `lost`, and whether that is nothing."""
+        origin = empty(queries, (1, pulled(queries[:1]).shape[1]), FLOAT32)
+        origin[...] = 0
+        offset = back(origin).astype(np.float64)
+        part = pulled(to_float32(offset))
+        lost = 2 * offset - back(part)  # back(part) is A part + offset
+        length = np.sqrt(_squares(lost))[:, None]
+        nothing = length <= _NOTHING * np.sqrt(_squares(offset))[:, None]
+        return part, lost / np.where(length > 0, length, 1), length, bool(nothing.all())
+
+    fitted = tuple(tensor for stage in transforms for tensor in stage.tensors().values())
+    part, direction, length, nothing = transforms[0].kept("placed", fitted, parts)
     q = pulled(queries)
-    origin = empty(queries, (1, q.shape[1]), FLOAT32)
-    origin[...] = 0
-    offset = back(origin).astype(np.float64)
-    part = pulled(to_float32(offset))
-    lost = 2 * offset - back(part)  # back(part) is A part + offset
-    length = np.sqrt(_squares(lost))[:, None]
-    if (length <= _NOTHING * np.sqrt(_squares(offset))[:, None]).all():
+    if nothing:
         return Placed(q, _length_ratios(q, queries), None, part, None)
-    along = queries.astype(np.float64) @ lost.T
     d = q.shape[1]
     placed = empty(queries, (len(q), (d + _VECTOR) // _VECTOR * _VECTOR), FLOAT32)
     placed[:, :d] = q
-    placed[:, d : d + 1] = along / np.where(length > 0, length, 1)
+    placed[:, d : d + 1] = queries.astype(np.float64) @ direction.T
     placed[:, d + 1 :] = 0
     return Placed(placed, _length_ratios(placed, queries), None, part, length)
 
