@@ -325,7 +325,7 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
 
 // sum + the products of two words each, both with sign.
 #if defined(EMB_EMULATED)
-EMB_OP void add_dot2(__m512i& sum, __m512i a, __m512i b) { sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+EMB_OP void add_dot2(__m512i& sum, __m512i a, __m512i b) { sum = _mm512_dpwssd_epi32(sum, a, b); }
 #else
 EMB_OP void add_dot2(__m512i& sum, __m512i a, __m512i b) { asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 #endif
@@ -373,7 +373,7 @@ EMB_OP void length_products(const int8_t* levels, int64_t stride, int64_t n, con
     }
     for (int r = 0; r < kWordRows; ++r) {
       cross.row[tile + r] = c[r];
-      square.row[tile + r] = _mm512_srai_epi32(s[r], 4);
+      square.row[tile + r] = _mm512_srli_epi32(s[r], 4);
     }
   }
   _mm512_storeu_si512(crossed, sums_of(cross));
