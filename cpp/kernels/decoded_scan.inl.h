@@ -189,11 +189,11 @@ constexpr int64_t kFewDecoded = 2;
 
 #endif
 
-// `offset`: (stride of queries,), what all rows have beside their levels, which the centroids lack. Scores(block,
+// `offset`: (stride of queries,), what all rows have beside their levels, which the centroids lack. Offer(block,
 // query, which, count) offers `count` <= kTileRows rows of the block to a query.
-template <bool L2, class Levels, class Scores>
+template <bool L2, class Levels, class Offer>
 EMB_OP void scan_by_lengths(const LevelRows& rows, const float* offset, const Coarse& coarse, const Scan& scan,
-                            Range range, Range queries, Room room, const Levels& levels_of, const Scores& offer) {
+                            Range range, Range queries, Room room, const Levels& levels_of, const Offer& offer) {
   LevelBlock block = {};
   block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;

@@ -157,17 +157,17 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
     const bool plain = are_plain(p);
     const auto values_of = [&](int64_t row, float* buffer) {
       const uint8_t* code = code_of(codes, row, size, copy);
-      if (bits() > 4 && plain)
-        levels_decode_row<bits(), (bits() > 4)>(code, p, buffer, true);
+      if (plain)
+        levels_decode_row<bits(), true>(code, p, buffer, true);
       else
         levels_decode_row<bits()>(code, p, buffer, true);
       add_extras(e, row, buffer, scan.queries.stride);
       return static_cast<const float*>(buffer);
     };
 #if EMB_WORD_PRODUCTS
-    const PlainCodes codes_of_steps = {nullptr, p.step, p.d};
-    if (plain && !e.factor.data && !e.shift.data && plain_codes_serve(codes_of_steps, e.coarse, scan, rows, queries))
-      return scan_plain_codes<bits()>(codes, codes_of_steps, e.coarse, scan, rows, queries, scratch, values_of);
+    const PlainCodes steps = {nullptr, p.step, p.d};
+    if (plain && !e.factor.data && !e.shift.data && plain_codes_serve(steps, e.coarse, scan, rows, queries))
+      return scan_plain_codes<bits()>(codes, steps, e.coarse, scan, rows, queries, scratch, values_of);
 #endif
     scan_codes(codes, {p.d, used, false, table, bytes.largest}, e.coarse, scan, rows, queries, scratch, form_of,
                terms_of, values_of);

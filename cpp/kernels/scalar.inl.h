@@ -121,8 +121,9 @@ EMB_OP void sq_topk_bits(const Codes& codes, const SqParams& p, const Scan& scan
              plain_terms, values_of);
 }
 
-void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries,
-             float* scratch){EMB_FOR_BITS(p.bits, sq_topk_bits<BITS>(codes, p, scan, rows, queries, scratch))}
+void sq_topk(const Codes& codes, const SqParams& p, const Scan& scan, Range rows, Range queries, float* scratch) {
+  EMB_FOR_BITS(p.bits, sq_topk_bits<BITS>(codes, p, scan, rows, queries, scratch));
+}
 
 // The least and greatest value of a row; the tail repeats the first value, so that it changes neither.
 EMB_OP void row_range(const float* x, int64_t d, float* lo, float* hi) {

@@ -242,12 +242,13 @@ static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t 
 }
 
 // Whether a scan of few queries by l2 or cosine bounds rows' lengths: words for each centroid have to pay.
+constexpr int64_t kMostWordCentroids = 1024;
 static constexpr bool bounds_lengths(int64_t centroids, int64_t rows) {
-  return centroids <= 1024 && 16 * centroids <= rows;
+  return centroids <= kMostWordCentroids && 16 * centroids <= rows;
 }
 // ... steps, an origin, words of squares and of each centroid with four numbers, and of what these are made.
 static constexpr int64_t length_scratch(int64_t d, int64_t centroids) {
-  const int64_t count = bounds_lengths(centroids, 16 * centroids) && centroids ? centroids : 1;
+  const int64_t count = centroids && centroids <= kMostWordCentroids ? centroids : 1;
   return 4 * padded16(d) + (2 + count) * levels_stride(d) + 4 * padded16(count) + 8 * 16;
 }
 // ... beside levels of rows, queries as integers, and of some rows' codes what they decode to.

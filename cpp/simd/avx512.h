@@ -310,6 +310,8 @@ EMB_OP void load_apart(const char* p, int64_t stride, float* out) { _mm512_store
 #define EMB_WIDE_TRANSPOSE 1
 #if defined(EMB_VNNI)
 #include "tables_icl.h"
+#include "windows_icl.h"
+#include "words_icl.h"
 #else
 #include "tables_avx2.h"
 #endif

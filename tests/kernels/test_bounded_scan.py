@@ -138,7 +138,7 @@ CASES = {
     "rowsq4": row_scalar(4),
     **{f"levels{n}": levels(n) for n in (1, 2, 3, 4, 8)},
     **{f"levels{n}-even": levels(n, ends=(-2, 1.9)) for n in (5, 6, 8)},
-    **{f"levels{n}-plain": plain(n) for n in (4, 5, 6, 7, 8)},
+    **{f"levels{n}-plain": plain(n) for n in range(1, 9)},
     "bits-msb": bits("msb"),
     "bits-lsb": bits("lsb"),
     "bits-msb-many": bits("msb", MANY),

@@ -190,7 +190,7 @@ def pq_topk(
 
     With centroids a row is what `pq_decode` gives + its centroid. An inner product is then the sum + that of
     the query with the centroid; by "l2" and "cosine" rows are decoded, since tables lack what codewords and
-    centroids have in common, which takes some ten times as long for few queries.
+    centroids have in common, which takes some five times as long for few queries.
 
     Args:
         codes: uint8 (n, code_size), from `pq_encode`. In column order (`numpy.asfortranarray`) they are read
