@@ -172,6 +172,16 @@ def product(n: int, d: int) -> Iterator[Case]:
                 [lambda c=c, b=books, q=q: kernels.pq_topk(c, b, q, K) for c in codes],
                 bits / 64 * n * d, n * nq,
             )  # fmt: skip
+    centroids = cupy.asarray(rng.standard_normal((256, d), np.float32) * np.float32(0.5))
+    centroid = cupy.random.randint(0, 256, n, np.int32)
+    rest = (None, centroids, centroid)
+    for nq, metric in ((1, "ip"), (1, "l2"), (64, "l2")):
+        q = cupy.random.standard_normal((nq, d), np.float32)
+        yield Case(
+            f"pq_topk {m}x4 of 256 centroids by {metric}, {nq} queries", d,
+            [lambda c=c, q=q, metric=metric: kernels.pq_topk(c, books, q, K, metric, *rest) for c in codes],
+            n * d / 16 + 4 * n, n * nq,
+        )  # fmt: skip
 
 
 def trellis(n: int, d: int) -> Iterator[Case]:

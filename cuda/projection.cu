@@ -1,78 +1,98 @@
-// Rows times a matrix: a block has 128 rows by 64 columns, a thread 8 by 4 of them, and shared memory both operands of
-// 16 dimensions, while those of the next are on their way. A value is one fused multiply-add a dimension, in order.
+// Rows times a matrix: a block has 128 rows by 64 or 128 columns, a thread 8 by 4 or 8 of them, and shared memory both
+// operands of 16 dimensions, while those of the next 16 are on their way. A value is one fused multiply-add a dimension,
+// in order.
 #include "rows.cuh"
 
 namespace embcodec {
 namespace cuda {
 namespace {
 
-constexpr int kSide = 16, kThreadRows = 8, kThreadColumns = 4;  // threads of a side, what one of them has
-constexpr int kTileRows = kSide * kThreadRows, kTileColumns = kSide * kThreadColumns, kStep = 16;
+constexpr int kSide = 16, kThreadRows = 8;  // threads of a side, rows of one of them
+constexpr int kTileRows = kSide * kThreadRows, kStep = 16, kBroughtRows = kBlock / kStep;
 static_assert(kSide * kSide == kBlock, "");
 
-// What a thread brings of a tile: of rows one dimension, kSide rows apart; of the matrix one column, of every fourth
-// dimension.
+// What a thread brings of a tile: of rows one dimension, kBroughtRows apart; of the matrix one column.
+template <int kColumns>
 struct Brought {
-  float x[kTileRows / kSide], matrix[kStep * kTileColumns / kBlock];
+  static constexpr int kTileColumns = kSide * kColumns, kBroughtDims = kBlock / kTileColumns;
+  float x[kTileRows / kBroughtRows], matrix[kStep / kBroughtDims];
 };
 
-__device__ inline Brought bring(const Rows& x, const Projection& p, int64_t first_row, int64_t first_column,
-                                int64_t first, bool& finite) {
-  const int thread = static_cast<int>(threadIdx.x);
-  Brought b;
-  const int64_t j = first + thread % kStep;
-  const float mean = p.mean && j < p.d ? p.mean[j] : 0.0f;
-  EMB_UNROLL for (int i = 0; i < kTileRows / kSide; ++i) {
-    const int64_t row = first_row + thread / kStep + i * kSide;
-    const float v = row < x.n && j < p.d ? element(x, row, j) : 0.0f;
-    finite &= v - v == 0.0f;
-    b.x[i] = p.mean ? v - mean : v;
-  }
-  const int64_t column = first_column + thread % kTileColumns;
-  EMB_UNROLL for (int i = 0; i < kStep * kTileColumns / kBlock; ++i) {
-    const int64_t dimension = first + thread / kTileColumns + i * (kBlock / kTileColumns);
-    b.matrix[i] = dimension < p.d && column < p.columns ? p.matrix[dimension * p.columns + column] : 0.0f;
-  }
-  return b;
-}
-
-__global__ void __launch_bounds__(kBlock) project_rows(Rows x, Projection p, float* out, Call call) {
+// kColumns: of a thread, 4 or 8, in fours that are 64 apart, so that threads side by side read other banks.
+template <Dtype D, int kColumns>
+__global__ void __launch_bounds__(kBlock, 2) project_rows(Rows x, Projection p, float* out, Call call) {
+  using Part = Brought<kColumns>;
+  constexpr int kTileColumns = Part::kTileColumns, kBroughtDims = Part::kBroughtDims, kFours = kColumns / 4;
   constexpr int kRowFours = kTileRows / 4 + 1;  // one more, so that rows of a tile begin in other banks
-  EMB_SHARED(float4, rows, [kStep][kRowFours]);
-  EMB_SHARED(float4, matrix, [kStep][kTileColumns / 4]);
-  float* const row_floats = reinterpret_cast<float*>(rows);
-  float* const matrix_floats = reinterpret_cast<float*>(matrix);
+  EMB_SHARED(float4, rows, [2][kStep][kRowFours]);
+  EMB_SHARED(float4, matrix, [2][kStep][kTileColumns / 4]);
   const int thread = static_cast<int>(threadIdx.x), tx = thread % kSide, ty = thread / kSide;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTileRows;
-  const int64_t first_column = static_cast<int64_t>(blockIdx.y) * kTileColumns;
-  bool finite = true;
-  float sum[kThreadRows][kThreadColumns] = {};
-  Brought next = bring(x, p, first_row, first_column, 0, finite);
-  EMB_ROLLED for (int64_t first = 0; first < p.d; first += kStep) {
-    __syncthreads();
-    EMB_UNROLL for (int i = 0; i < kTileRows / kSide; ++i)
-        row_floats[thread % kStep * 4 * kRowFours + thread / kStep + i * kSide] = next.x[i];
-    EMB_UNROLL for (int i = 0; i < kStep * kTileColumns / kBlock; ++i) matrix_floats[thread + i * kBlock] =
-        next.matrix[i];
-    __syncthreads();
-    if (first + kStep < p.d) next = bring(x, p, first_row, first_column, first + kStep, finite);
-    const int dims = p.d - first < kStep ? static_cast<int>(p.d - first) : kStep;
-    EMB_ROLLED for (int i = 0; i < dims; ++i) {
-      const float4 low = rows[i][2 * ty], high = rows[i][2 * ty + 1], four = matrix[i][tx];
-      const float a[] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-      const float b[] = {four.x, four.y, four.z, four.w};
-      EMB_UNROLL for (int r = 0; r < kThreadRows; ++r) EMB_UNROLL for (int c = 0; c < kThreadColumns; ++c) sum[r][c] =
-          __builtin_fmaf(a[r], b[c], sum[r][c]);
+  // Blocks of the same rows follow each other, so that all but one of them find the rows in the cache.
+  const int64_t tiles = (p.columns + kTileColumns - 1) / kTileColumns;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) / tiles * kTileRows;
+  const int64_t first_column = static_cast<int64_t>(blockIdx.x) % tiles * kTileColumns;
+
+  // Rows and columns beyond the last one are that one again: nobody writes what comes of them.
+  const int last = x.n - first_row < kTileRows ? static_cast<int>(x.n - first_row) - 1 : kTileRows - 1;
+  const int64_t column = first_column + thread % kTileColumns;
+  const char* from = x.data + first_row * x.row_stride + thread % kStep * x.col_stride;
+  const float* values = p.matrix + thread / kTileColumns * p.columns + (column < p.columns ? column : p.columns - 1);
+  float flaw = 0.0f;  // NaN if a value is none or infinite
+  const auto bring = [&](int dims) {
+    Part b = {};
+    const float less = p.mean && thread % kStep < dims ? p.mean[p.d - dims + thread % kStep] : 0.0f;
+    EMB_UNROLL for (int i = 0; i < kTileRows / kBroughtRows; ++i) {
+      const int r = thread / kStep + i * kBroughtRows;
+      if (thread % kStep < dims) b.x[i] = value_at<D>(from + (r < last ? r : last) * x.row_stride);
+      flaw = __builtin_fmaf(b.x[i], 0.0f, flaw);
+      if (p.mean) b.x[i] -= less;
     }
+    EMB_UNROLL for (int i = 0; i < kStep / kBroughtDims; ++i) if (thread / kTileColumns + i * kBroughtDims < dims)
+        b.matrix[i] = values[i * kBroughtDims * p.columns];
+    from += kStep * x.col_stride, values += kStep * p.columns;
+    return b;
+  };
+
+  float sum[kThreadRows][kColumns] = {};
+  int left = static_cast<int>(p.d), now = 0;  // of two tiles, since some threads still read the one before
+  Part next = bring(left);
+  EMB_ROLLED while (left > 0) {
+    float* const row_floats = reinterpret_cast<float*>(rows[now]) + thread % kStep * 4 * kRowFours + thread / kStep;
+    float* const matrix_floats = reinterpret_cast<float*>(matrix[now]) + thread;
+    EMB_UNROLL for (int i = 0; i < kTileRows / kBroughtRows; ++i) row_floats[i * kBroughtRows] = next.x[i];
+    EMB_UNROLL for (int i = 0; i < kStep / kBroughtDims; ++i) matrix_floats[i * kBlock] = next.matrix[i];
+    __syncthreads();
+    if (left > kStep) next = bring(left - kStep);
+    const auto add = [&](int i) {
+      const float4 low = rows[now][i][2 * ty], high = rows[now][i][2 * ty + 1];
+      const float a[] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+      EMB_UNROLL for (int f = 0; f < kFours; ++f) {
+        const float4 four = matrix[now][i][f * kSide + tx];
+        const float b[] = {four.x, four.y, four.z, four.w};
+        EMB_UNROLL for (int r = 0; r < kThreadRows; ++r) EMB_UNROLL for (int c = 0; c < 4; ++c) sum[r][4 * f + c] =
+            __builtin_fmaf(a[r], b[c], sum[r][4 * f + c]);
+      }
+    };
+    if (left >= kStep) {
+      EMB_UNROLL for (int i = 0; i < kStep; ++i) add(i);
+    } else {
+      EMB_ROLLED for (int i = 0; i < left; ++i) add(i);
+    }
+    left -= kStep;
+    now = 1 - now;
   }
-  const int64_t column = first_column + kThreadColumns * tx;
+  const int columns = static_cast<int>(p.columns - first_column) - 4 * tx;
   EMB_UNROLL for (int r = 0; r < kThreadRows; ++r) {
     const int64_t row = first_row + kThreadRows * ty + r;
-    EMB_UNROLL for (int c = 0; c < kThreadColumns; ++c) if (row < x.n && column + c < p.columns)
-        out[row * p.columns + column + c] = sum[r][c];
+    if (row >= x.n) break;
+    float* const to = out + row * p.columns + first_column + 4 * tx;
+    EMB_UNROLL for (int c = 0; c < kColumns; ++c) {
+      const int beside = c / 4 * 4 * kSide + c % 4;
+      if (beside < columns) to[beside] = sum[r][c];
+    }
   }
-  if (finite || blockIdx.y) return;
-  EMB_ROLLED for (int r = thread / kStep; r < kTileRows; r += kSide) {
+  if (flaw == 0.0f || first_column) return;
+  EMB_ROLLED for (int r = thread / kStep; r < kTileRows; r += kBroughtRows) {
     if (first_row + r >= x.n) return;
     bool row_finite = true;
     EMB_ROLLED for (int64_t j = thread % kStep; j < p.d; j += kStep) {
@@ -83,12 +103,33 @@ __global__ void __launch_bounds__(kBlock) project_rows(Rows x, Projection p, flo
   }
 }
 
+template <Dtype D>
+void launch(const Rows& x, const Projection& p, float* out, const Call& call) {
+  const unsigned blocks = blocks_for(x.n, kTileRows);
+  if (p.columns > 4 * kSide)
+    EMB_LAUNCH((project_rows<D, 8>), blocks * blocks_for(p.columns, 8 * kSide), kBlock, 0, call.stream, x, p, out,
+               call);
+  else
+    EMB_LAUNCH((project_rows<D, 4>), blocks, kBlock, 0, call.stream, x, p, out, call);
+}
+
 }  // namespace
 
 int64_t project(const Rows& x, const Projection& p, float* out, const Call& call) {
   if (x.n == 0) return 0;
-  const dim3 grid(blocks_for(x.n, kTileRows), blocks_for(p.columns, kTileColumns));
-  EMB_LAUNCH(project_rows, grid, kBlock, 0, call.stream, x, p, out, call);
+  switch (x.dtype) {
+    case Dtype::f32:
+      launch<Dtype::f32>(x, p, out, call);
+      break;
+    case Dtype::f64:
+      launch<Dtype::f64>(x, p, out, call);
+      break;
+    case Dtype::f16:
+      launch<Dtype::f16>(x, p, out, call);
+      break;
+    default:
+      launch<Dtype::bf16>(x, p, out, call);
+  }
   check(cudaGetLastError());
   return 0;
 }
