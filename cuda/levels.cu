@@ -45,43 +45,55 @@ struct LevelsCoder {
   }
 };
 
+// Rows of `width` dimensions; beyond those of the codes they are their centroids.
 struct LevelsSource : CodeSource {
   static constexpr int kTable = 256;
   LevelsParams p;
   RowExtras extras;
-  LevelsSource(const Codes& codes, const LevelsParams& p, const RowExtras& extras)
-      : CodeSource{codes, p.d, p.bits}, p(p), extras(extras) {}
+  int64_t width;
+  LevelsSource(const Codes& codes, const LevelsParams& p, const RowExtras& extras, int64_t width)
+      : CodeSource{codes, p.d, p.bits}, p(p), extras(extras), width(width) {}
   struct Row {
     float factor, shift;
     const float* centroid;
   };
   __device__ Row at(int64_t row) const {
     return {extras.factor.data ? extras.factor.at(row) : 1.0f, extras.shift.data ? extras.shift.at(row) : 0.0f,
-            extras.coarse.count ? extras.coarse.centroids + extras.coarse.of(row) * p.d : nullptr};
+            extras.coarse.count ? extras.coarse.centroids + extras.coarse.of(row) * width : nullptr};
   }
   __device__ void fill(float* table) const {
     for (unsigned i = threadIdx.x; i < 1u << p.bits; i += blockDim.x) table[i] = p.levels[i];
   }
   __device__ bool aligned() const {
-    return cuda::aligned<float4>(p.step) && cuda::aligned<float4>(extras.direction) && p.d % 4 == 0 &&
+    return cuda::aligned<float4>(p.step) && cuda::aligned<float4>(extras.direction) && p.d % 4 == 0 && width == p.d &&
            cuda::aligned<float4>(extras.coarse.centroids);
   }
   __device__ float value(int64_t row, int64_t j) const {
     const Row mine = at(row);
+    if (j >= p.d) return mine.centroid[j];
     float x = p.levels[code_at(from.data + row * from.stride, j, p.bits)] * p.step[j];
     if (extras.shift.data) x += mine.shift * extras.direction[j];
     if (extras.factor.data) x *= mine.factor;
     return mine.centroid ? x + mine.centroid[j] : x;
   }
+  __device__ int coded(int64_t j, int count) const {
+    return j + count <= p.d ? count : j < p.d ? static_cast<int>(p.d - j) : 0;
+  }
+  template <class Read>
+  __device__ Raw raw(const Read& read, int64_t row, int64_t j, int count) const {
+    count = coded(j, count);
+    return count ? CodeSource::raw(read, row, j, count) : 0;
+  }
   template <bool ALL>
   __device__ void decode(Raw raw, const Row& at, const float* table, int64_t j, int count, float* x) const {
+    const int own = ALL ? count : coded(j, count);
     uint32_t codes[8];
     float v[8];
     codes_of(raw, bits, codes);
-    load_eight<ALL>(p.step + j, count, v);
+    load_eight<ALL>(p.step + j, own, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = table[codes[i]] * v[i];
     if (extras.shift.data) {
-      load_eight<ALL>(extras.direction + j, count, v);
+      load_eight<ALL>(extras.direction + j, own, v);
       EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += at.shift * v[i];
     }
     if (extras.factor.data) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
@@ -117,12 +129,12 @@ int64_t levels_encode(const Rows& x, const LevelsParams& p, CodesOut out, const 
 }
 
 int64_t levels_decode(const Codes& codes, const LevelsParams& p, float* out, const Call& call) {
-  return launch_decode(LevelsSource{codes, p, {}}, codes.n, p.d, out, call);
+  return launch_decode(LevelsSource{codes, p, {}, p.d}, codes.n, p.d, out, call);
 }
 
 int64_t levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& extras, const Search& search,
                     const Call& call) {
-  return search_source(LevelsSource{codes, p, extras}, codes.n, search, call);
+  return search_source(LevelsSource{codes, p, extras, search.d}, codes.n, search, call);
 }
 
 }  // namespace cuda

@@ -70,8 +70,9 @@ inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strid
 // Rows of d dimensions, padded with zeros as the kernels want them: where they lie, if they need none.
 class PaddedRows {
  public:
-  PaddedRows(const MaybeF32& rows, int64_t d) : data_(rows ? rows->data() : nullptr), n_(rows ? rows->size() / d : 0) {
-    const int64_t stride = padded16(d);
+  PaddedRows(const MaybeF32& rows, int64_t d) : PaddedRows(rows, d, padded16(d)) {}
+  PaddedRows(const MaybeF32& rows, int64_t d, int64_t stride)
+      : data_(rows ? rows->data() : nullptr), n_(rows ? rows->size() / d : 0) {
     if (stride == d) return;
     copy_.resize(static_cast<size_t>(n_ * stride));
     for (int64_t i = 0; i < n_; ++i) std::copy_n(data_ + i * d, d, copy_.data() + i * stride);

@@ -41,10 +41,11 @@ void levels_topk(const CodeArray& codes, const F32& levels, const F32& step, con
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const LevelsParams params = params_of(levels, step);
-  const PaddedRows padded(centroids, params.d), along(direction, params.d);
+  const int64_t d = queries.shape(1);  // centroids may have dimensions beyond those of the codes
+  const PaddedRows padded(centroids, d), along(direction, params.d, padded16(d));
   const RowExtras extras = {column_of(factor), coarse_of(padded, centroid), column_of(shift), along.data()};
   topk_rows("levels_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            code_scan_scratch(params.d, queries.shape(0), extras.coarse.count),
+            code_scan_scratch(d, queries.shape(0), extras.coarse.count),
             [&](const Scan& scan, Range rows, Range part, float* scratch) {
               kernels.levels_topk(from, params, extras, scan, rows, part, scratch);
               return kAllFinite;

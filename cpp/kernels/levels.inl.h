@@ -153,7 +153,8 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
   };
   for_bits(p.bits, [&](auto bits) {
     const uint8_t* table = bits() > 1 && bits() <= 4 ? bytes.table : nullptr;
-    const int used = bytes.serve ? bits() : 0;
+    const bool wide = scan.queries.d > p.d;  // with centroids; sums of the codes alone say nothing of the rest
+    const int used = bytes.serve && !wide ? bits() : 0;
     const bool plain = are_plain(p);
     const auto values_of = [&](int64_t row, float* buffer) {
       const uint8_t* code = code_of(codes, row, size, copy);
@@ -161,6 +162,7 @@ void levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& e, 
         levels_decode_row<bits(), true>(code, p, buffer, true);
       else
         levels_decode_row<bits()>(code, p, buffer, true);
+      for (int64_t j = padded16(p.d); j < scan.queries.stride; ++j) buffer[j] = 0.0f;
       add_extras(e, row, buffer, scan.queries.stride);
       return static_cast<const float*>(buffer);
     };

@@ -44,7 +44,7 @@ def row_scalar(bits):
     return inputs
 
 
-def levels(bits, n=N, centroids=3, ends=None):
+def levels(bits, n=N, centroids=3, ends=None, beyond=0):
     def inputs(rng):
         table = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
         if ends:
@@ -55,7 +55,7 @@ def levels(bits, n=N, centroids=3, ends=None):
             "levels": table,
             "step": step,
             "factor": rng.uniform(-1, 2, n).astype(np.float32),
-            "centroids": rng.standard_normal((centroids, D)).astype(np.float32),
+            "centroids": rng.standard_normal((centroids, D + beyond)).astype(np.float32),
             "centroid": rng.integers(0, centroids, n).astype(np.int32),
             "shift": rng.standard_normal(n).astype(np.float32),
             "direction": rng.standard_normal(D).astype(np.float32),
@@ -64,8 +64,11 @@ def levels(bits, n=N, centroids=3, ends=None):
     return inputs
 
 
-def plain(bits):
-    """Codes that are their own levels, with centroids: what scalar quantization is behind a coarse stage."""
+def plain(bits, beyond=0):
+    """Codes that are their own levels, with centroids: what scalar quantization is behind a coarse stage.
+
+    `beyond`: dimensions that only the centroids have.
+    """
 
     def inputs(rng):
         table = np.arange(2**bits, dtype=np.float32)
@@ -74,7 +77,7 @@ def plain(bits):
             "codes": kernels.levels_encode(spread, table, np.ones(D, np.float32)),
             "levels": table,
             "step": (rng.uniform(0.5, 2, D) * 4 / 2**bits).astype(np.float32),
-            "centroids": rng.standard_normal((3, D)).astype(np.float32) - 3,
+            "centroids": rng.standard_normal((3, D + beyond)).astype(np.float32) - 3,
             "centroid": rng.integers(0, 3, N).astype(np.int32),
         }
 
@@ -139,6 +142,8 @@ CASES = {
     **{f"levels{n}": levels(n) for n in (1, 2, 3, 4, 8)},
     **{f"levels{n}-even": levels(n, ends=(-2, 1.9)) for n in (5, 6, 8)},
     **{f"levels{n}-plain": plain(n) for n in range(1, 9)},
+    **{f"levels{n}-wide": levels(n, beyond=9) for n in (1, 4)},
+    **{f"levels{n}-plain-wide": plain(n, beyond) for n, beyond in ((4, 1), (8, 40))},
     "bits-msb": bits("msb"),
     "bits-lsb": bits("lsb"),
     "bits-msb-many": bits("msb", MANY),
@@ -203,7 +208,8 @@ def rows_of(case):
 
 
 def queries_of(count, kernel, inputs):
-    queries = np.random.default_rng(6).standard_normal((count, D)).astype(np.float32)
+    d = inputs["centroids"].shape[1] if "centroids" in inputs else D
+    queries = np.random.default_rng(6).standard_normal((count, d)).astype(np.float32)
     queries[1] = 0
     if kernel == "flat_topk":
         queries[2] = inputs["x"][3]

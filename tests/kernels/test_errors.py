@@ -194,6 +194,16 @@ ERRORS = [
         "levels_topk: centroids need centroid",
     ),
     (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=X[:1, 1:]),
+        ValueError,
+        "levels_topk: centroids must be (c, 24) or wider, got (1, 23)",
+    ),
+    (
+        lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, centroids=np.zeros((1, 30), np.float32)),
+        ValueError,
+        "levels_topk: queries must be (nq, 30), got (10, 24)",
+    ),
+    (
         lambda: k.levels_topk(CODES[:, :12], LEVELS_OF, STEP, X, 1, shift=ROW),
         ValueError,
         "levels_topk: shift and direction go together",

@@ -175,9 +175,11 @@ class Coder(Stage):
 
     Attributes:
         k_factor: see `Codec.k_factor`; of no account to coders whose codes have no first part.
+        goes_beyond: see `search_residual`.
     """
 
     k_factor: int | None = None
+    goes_beyond: ClassVar[bool] = False
 
     @property
     def has_first_part(self) -> bool:
@@ -229,7 +231,10 @@ class Coder(Stage):
         mask: Bools | None,
         threads: int | None,
     ) -> Hits | None:
-        """`search` over decoded rows plus their centroids; None if the coder has no scan for that."""
+        """`search` over decoded rows plus their centroids; None if the coder has no scan for that.
+
+        Where `goes_beyond`, centroids and queries may have more dimensions: beyond d a row is its centroid.
+        """
         return None
 
 

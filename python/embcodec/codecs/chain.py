@@ -95,8 +95,8 @@ class Chain:
         placed = place(self.transforms, queries) if metric == "cosine" else None
         if placed is None:
             return topk_decoded(self.decode, codes, row_bytes, queries, k, metric, mask, threads)
-        if placed.lost is None:
-            whole = Coarse(placed.part, None)
+        if placed.centroid.shape[1] == self.coder.d or self.coder.goes_beyond:
+            whole = Coarse(placed.centroid, None)
             hits = self.coder.search_residual(codes, whole, placed.queries, k, metric, mask, threads)
             if hits is not None:
                 return placed.unfold(hits)

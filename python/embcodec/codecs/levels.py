@@ -27,6 +27,7 @@ from .rows import (
     Floats,
     halves,
     numbers,
+    on_first,
     ratios,
     refuse_nonfinite,
     row_sums,
@@ -54,6 +55,7 @@ class Rotated(Coder):
     product of a row z with its own decoded y is right, and that with any query unbiased over rotations.
     """
 
+    goes_beyond = True
     scales: tuple[float, ...] = (1.0,)  # tried on a row: the one whose levels make the least angle is kept
     mean: F32  # (d,)
     step: F32  # (d,)
@@ -186,24 +188,27 @@ class Rotated(Coder):
     ) -> Hits:
         """Rotations keep every metric, so the scan works on coordinates; mean and centroids join there."""
         packed, shift, factor = self._parts(codes)
-        turned = self.kept(
+        centroids, direction = self.kept(
             "turned",
             (coarse.centroids, self.mean, self.direction, self._turn),
-            lambda: self._turn.forward(np.concatenate([coarse.centroids + self.mean, self.direction[None]])),
+            lambda: (
+                on_first(coarse.centroids, self.d, lambda c: self._turn.forward(c + self.mean)),
+                self._turned(self.direction),
+            ),
         )
         return levels_topk(
             packed,
             self.levels,
             self.step,
-            self._turn.forward(queries),
+            on_first(queries, self.d, self._turn.forward),
             k,
             metric=metric,
             mask=mask,
             factor=factor,
-            centroids=turned[:-1],
+            centroids=centroids,
             centroid=coarse.ids,
             shift=shift,
-            direction=turned[-1],
+            direction=direction,
             threads=threads,
         )
 

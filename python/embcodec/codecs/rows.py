@@ -5,7 +5,7 @@ On the host they are NumPy's, on a CUDA device CuPy's, which has NumPy's functio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,13 @@ def _as_cupy(tensor: Any) -> Any:
     except ImportError:
         raise TypeError("codecs take torch's tensors by way of CuPy, which is missing") from None
     return cupy.asarray(tensor.float() if TORCH.dtype(tensor).name == "bfloat16" else tensor)
+
+
+def on_first(x: F32, d: int, change: Callable[[F32], F32]) -> F32:
+    """change(x[:, :d]), followed by the other columns as they are."""
+    if x.shape[1] == d:
+        return change(x)
+    return np.concatenate([change(x[:, :d]), x[:, d:]], axis=1)
 
 
 def as_given(result: Any, x: Any) -> Any:

@@ -19,7 +19,7 @@ from embcodec.kernels import (
 from embcodec.kernels._checks import FLOAT32, beside
 
 from .base import Coarse, Coder, Tensor
-from .rows import F32, U8, Bools, Floats, empty, numbers, refuse_nonfinite, to_float32
+from .rows import F32, U8, Bools, Floats, empty, numbers, on_first, refuse_nonfinite, to_float32
 from .scan import Hits, topk_blocks
 from .spec import register
 
@@ -80,6 +80,7 @@ class SQ(Coder):
 
     pattern = r"SQ([468])(?::q(0\.(?:\d{0,5}[1-9])))?"
     forms = ("SQ8", "SQ6", "SQ4", "SQ4:q0.002")
+    goes_beyond = True
     lo: F32
     step: F32
 
@@ -126,7 +127,10 @@ class SQ(Coder):
         levels, centroids = self.kept(
             "residual",
             (coarse.centroids, self.lo),
-            lambda: (beside(np.arange(2**self.bits, dtype=np.float32), self.lo), coarse.centroids + self.lo),
+            lambda: (
+                beside(np.arange(2**self.bits, dtype=np.float32), self.lo),
+                on_first(coarse.centroids, self.d, lambda c: c + self.lo),
+            ),
         )
         return levels_topk(
             codes,

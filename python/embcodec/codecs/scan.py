@@ -78,22 +78,17 @@ class Placed(Folded):
 
     A decoded row A z + offset is A (z + part) + lost, where `lost` is orthogonal to all that A gives. So it
     is as long as (z + part, |lost|), whose product with (A'q, q.lost / |lost|) is its product with q. Zeros
-    follow: a scan reads rows of whole vectors in place. Where A gives all, nothing is lost, and `part` is to
-    the coder what the centroid of all rows would be.
+    follow: a scan reads rows of whole vectors in place. Where A gives all, nothing is lost or follows.
     """
 
-    part: F32  # (1, dimensions of z)
-    lost: F64 | None  # (1, 1), the length; None if nothing is
+    centroid: F32  # (1, dimensions of the queries): `part`, |lost| and zeros, to the coder that of all rows
 
     def rows(self, z: F32, out: F32 | None) -> F32:
         """What the queries meet of the coder's rows z (n, d), in `out` if given."""
         n, d = z.shape
-        if self.lost is None:
-            return np.add(z, self.part, out=out)
         rows: F32 = empty(z, (n, self.queries.shape[1]), FLOAT32) if out is None else out
-        np.add(z, self.part, out=rows[:, :d])
-        rows[:, d : d + 1] = self.lost
-        rows[:, d + 1 :] = 0
+        np.add(z, self.centroid[:, :d], out=rows[:, :d])
+        rows[:, d:] = self.centroid[:, d:]
         return rows
 
 
@@ -112,28 +107,34 @@ def place(transforms: Sequence[Transform], queries: F32) -> Placed | None:
             q = stage.adjoint(q)
         return q
 
-    def parts() -> tuple[F32, F64, F64, bool]:
-        """`part`, the direction and the length of `lost`, and whether that is nothing."""
+    def parts() -> tuple[F32, F64 | None]:
+        """The centroid, and the direction of `lost`; None if nothing is."""
         origin = empty(queries, (1, pulled(queries[:1]).shape[1]), FLOAT32)
         origin[...] = 0
         offset = back(origin).astype(np.float64)
         part = pulled(to_float32(offset))
         lost = 2 * offset - back(part)  # back(part) is A part + offset
         length = np.sqrt(_squares(lost))[:, None]
-        nothing = length <= _NOTHING * np.sqrt(_squares(offset))[:, None]
-        return part, lost / np.where(length > 0, length, 1), length, bool(nothing.all())
+        if (length <= _NOTHING * np.sqrt(_squares(offset))[:, None]).all():
+            return part, None
+        return _followed(part, length), lost / length
 
     fitted = tuple(tensor for stage in transforms for tensor in stage.tensors().values())
-    part, direction, length, nothing = transforms[0].kept("placed", fitted, parts)
+    centroid, direction = transforms[0].kept("placed", fitted, parts)
     q = pulled(queries)
-    if nothing:
-        return Placed(q, _length_ratios(q, queries), None, part, None)
-    d = q.shape[1]
-    placed = empty(queries, (len(q), (d + _VECTOR) // _VECTOR * _VECTOR), FLOAT32)
-    placed[:, :d] = q
-    placed[:, d : d + 1] = queries.astype(np.float64) @ direction.T
-    placed[:, d + 1 :] = 0
-    return Placed(placed, _length_ratios(placed, queries), None, part, length)
+    if direction is not None:
+        q = _followed(q, queries.astype(np.float64) @ direction.T)
+    return Placed(q, _length_ratios(q, queries), None, centroid)
+
+
+def _followed(rows: F32, last: F64) -> F32:
+    """The rows (n, d), the values (n, 1), zeros up to whole vectors."""
+    n, d = rows.shape
+    wide: F32 = empty(rows, (n, (d + _VECTOR) // _VECTOR * _VECTOR), FLOAT32)
+    wide[:, :d] = rows
+    wide[:, d : d + 1] = last
+    wide[:, d + 1 :] = 0
+    return wide
 
 
 def topk_blocks(

@@ -202,7 +202,9 @@ def search(
     return k, mask, outputs(kernel, out, like, (FLOAT32, nq, k), (INT64, nq, k))
 
 
-def coarse(kernel: str, like: Array, d: int, centroids: Any, centroid: Any) -> tuple[F32 | None, I32 | None]:
+def coarse(
+    kernel: str, like: Array, d: int | str, centroids: Any, centroid: Any
+) -> tuple[F32 | None, I32 | None]:
     """Centroids (c, d) that a scan adds to decoded rows, and the one of each row, needless with one."""
     if centroids is not None:
         centroids = parameter(kernel, "centroids", centroids, like, "c", d)

@@ -116,12 +116,13 @@ def levels_topk(
             at 1 bit to advantage, in column order, as for `pq_topk`.
         levels: float (2**bits,), bits 1 to 8, ascending.
         step: float (d,).
-        queries: rows (nq, d) of float32, float16, bfloat16 or float64.
+        queries: rows (nq, d) of float32, float16, bfloat16 or float64; as wide as the centroids, if given.
         k: rows wanted, 1 to n.
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
         factor: of each row, float (n,); float16 is read in place at any stride, and 0 if not finite.
-        centroids: float (c, d).
+        centroids: float (c, d), or wider: beyond d a row is its centroid alone, as cosines need for what all
+            rows of a subspace have outside of it.
         centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
         shift: of each row, float (n,), with `direction`; int8 is read in place at any stride.
         direction: float (d,).
@@ -139,11 +140,16 @@ def levels_topk(
         BackendUnavailableError: isa cannot run here.
     """
     codes, levels, step = _parameters("levels_topk", codes, levels, step)
-    queries = _checks.queries("levels_topk", queries, codes, len(step))
+    centroids, centroid = _checks.coarse("levels_topk", codes, "d", centroids, centroid)
+    d = len(step)
+    if centroids is not None:
+        if centroids.shape[1] < d:
+            raise ValueError(f"levels_topk: centroids must be (c, {d}) or wider, got {centroids.shape}")
+        d = centroids.shape[1]
+    queries = _checks.queries("levels_topk", queries, codes, d)
     k, mask, out = _checks.search("levels_topk", codes, len(queries), k, metric, mask, out)
     if factor is not None:
         factor = _checks.column("levels_topk", "factor", factor, codes, "float16")
-    centroids, centroid = _checks.coarse("levels_topk", codes, len(step), centroids, centroid)
     if (shift is None) != (direction is None):
         raise ValueError("levels_topk: shift and direction go together")
     if shift is not None:

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import Array, as_finite, as_float32, pack, scan, unpack, with_extras
+from embcodec.reference._common import (
+    Array,
+    as_finite,
+    as_float32,
+    pack,
+    pad_columns,
+    scan,
+    unpack,
+    with_extras,
+)
 from embcodec.reference._peers import numpy_pack, numpy_scan, numpy_unpack
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search, some_extras
 
@@ -34,8 +43,15 @@ def _codes(x: Array, rng: np.random.Generator, bits: int, even: bool = False) ->
 
 
 def _topk_inputs(
-    x: Array, rng: np.random.Generator, bits: int, extras: bool, even: bool = False, **kind: Any
+    x: Array,
+    rng: np.random.Generator,
+    bits: int,
+    extras: bool,
+    even: bool = False,
+    beyond: int = 0,
+    **kind: Any,
 ) -> Arguments | None:
+    """`beyond`: dimensions of centroids and queries that codes lack."""
     if not x.shape[0]:
         return None
     arguments = {**_codes(x, rng, bits, even), **search(x, rng, **kind)}
@@ -44,6 +60,9 @@ def _topk_inputs(
         arguments["factor"] = arguments["factor"].astype(np.float16)
         arguments["shift"] = rng.integers(-128, 128, (len(x), 3)).astype(np.int8)[:, 1]  # as it lies in codes
         arguments["direction"] = rng.standard_normal(x.shape[1], np.float32)
+    for name in ("queries", "centroids") if beyond else ():
+        more = rng.standard_normal((len(arguments[name]), beyond), np.float32)
+        arguments[name] = np.concatenate([arguments[name], more], 1)
     return arguments
 
 
@@ -74,7 +93,7 @@ def _numpy_topk(
     x = _numpy_decode(codes, levels, step)
     if shift is not None:
         x = x + np.outer(shift.astype(np.float32), direction)
-    x = with_extras(x, factor, centroids, centroid)
+    x = with_extras(pad_columns(x, queries.shape[1], np), factor, centroids, centroid)
     return numpy_scan(x, queries, k, metric, mask)
 
 
@@ -102,6 +121,7 @@ def levels_decode(codes: Array, levels: Array, step: Array, xp: Any = np) -> Arr
     variants=(
         *grid(bits=BITS, extras=(False, True), **SEARCHES),
         *grid(bits=(5, 6, 8), extras=(True,), even=(True,), metric=("ip",), masked=(False, True)),
+        *grid(bits=(1, 4, 6, 8), extras=(True,), beyond=(1, 40), **SEARCHES),
     ),
     peer=_numpy_topk,
 )
@@ -120,11 +140,14 @@ def levels_topk(
     direction: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search over what levels_decode gives, plus shift * direction, times the factor, plus the centroid."""
+    """Search over what levels_decode gives, plus shift * direction, times the factor, plus the centroid.
+
+    Beyond the dimensions of the codes a row is its centroid.
+    """
     x = levels_decode(codes, levels, step, xp=xp)
     if shift is not None:
         x = x + shift[:, None].astype(xp.float32) * direction
     if factor is not None:
         factor = as_finite(factor, xp)
-    x = with_extras(x, factor, centroids, centroid)
+    x = with_extras(pad_columns(x, queries.shape[1], xp), factor, centroids, centroid)
     return scan(x, queries, k, metric, mask, xp)
