@@ -1,6 +1,6 @@
 // Rows times a matrix: a block has 128 rows by 64 or 128 columns, a thread 8 by 4 or 8 of them, and shared memory both
-// operands of 16 dimensions, while those of the next 16 are on their way. A value is one fused multiply-add a dimension,
-// in order.
+// operands of 16 dimensions, while those of the next 16 are on their way. A value is one fused multiply-add a
+// dimension, in order.
 #include "rows.cuh"
 
 namespace embcodec {

@@ -1,6 +1,6 @@
 // A scan over codes of one bit through lookup tables of bytes for four dimensions at a time, as over PQ codes of 4 bits
-// (adc_bytes.inl.h). Rows have a factor and an addend of their own: with them the score to beat becomes the sum that a
-// row has to reach. What may reach it is scored by the contract's float32 sum.
+// (adc_bytes.inl.h). Rows have a factor and an addend of their own, with which sums bound scores. What may be among the
+// best is scored by the contract's float32 sum.
 #pragma once
 #include "adc_bytes.inl.h"
 #include "code_form.inl.h"
@@ -13,7 +13,7 @@ namespace {
 
 struct BitQuery {
   ByteTable table;
-  float low, inverse_unit;  // a score without addend is at most factor * (low + sum / inverse_unit)
+  float low, unit;  // a score without addend is at most factor * (low + sum * unit)
   float extra, extra_error;
   float base;  // the most that the centroid, the same for all rows, gives
 };
@@ -36,55 +36,51 @@ inline BitQuery bit_query(const PackedCodes& rows, const CodeForm& form, const f
   q.low =
       static_cast<float>(q.table.low) + form.constant + kMargin * form.off + 2.0f * rounding * (form.sizes + 1e-30f);
   const bool finite = form.sizes < kLarge && form.extra_sizes < kLarge && q.table.unit > 0.0;
-  q.inverse_unit = finite ? static_cast<float>(1.0 / q.table.unit) : __builtin_nanf("");  // nothing is excluded
+  q.unit = finite ? static_cast<float>(q.table.unit) * kMargin : __builtin_nanf("");  // nothing is excluded
   return q;
 }
 
-// Of a block's rows: one over the factor, NaN where nothing can be said, and the addend.
+// Of a block's rows: the factor, NaN where nothing can be said, and the addend.
 struct BitTerms {
-  float inverse[kPlaneRows], addend[kPlaneRows];
+  float factor[kPlaneRows], addend[kPlaneRows];
 };
 
-inline BitTerms bit_terms(const PlaneBlock& block, const TermsOf& terms_of) {
-  float factor[kPlaneRows] = {};
-  BitTerms terms = {};
-  terms_of(block.ids, block.count, factor, terms.addend);
+inline void put_bit_terms(const PlaneBlock& block, const TermsOf& terms_of, BitTerms& terms) {
+  terms_of(block.ids, kPlaneRows, terms.factor, terms.addend);
   for (int r = 0; r < kPlaneRows; r += 16) {
-    const f32x16 f = load(factor + r);
+    const f32x16 f = load(terms.factor + r);
     const mask16 sane = both(less(splat(1e-30f), f), less(f, splat(kLarge)));
     const mask16 known = both(sane, less(abs(load(terms.addend + r)), splat(kLarge)));
-    store(terms.inverse + r, select(known, div(splat(1.0f), f), splat(__builtin_nanf(""))));
+    store(terms.factor + r, select(known, f, splat(__builtin_nanf(""))));
   }
-  return terms;
 }
 
-// The sums that rows have to reach for a score above `floor`, two less for the rounding on the way.
-EMB_OP void least_sums(const BitQuery& q, const BitTerms& terms, float floor, uint16_t* least) {
-  int32_t sums[kPlaneRows];
+// Which rows may score better than `floor`.
+EMB_OP uint64_t promising_bits(const BitQuery& q, const BitTerms& terms, const uint16_t* sums, float floor) {
+  uint64_t wanted = 0;
   for (int r = 0; r < kPlaneRows; r += 16) {
-    const f32x16 addend = load(terms.addend + r);
-    const f32x16 apart = muladd(addend, splat(q.extra), mul(abs(addend), splat(q.extra_error)));
-    const f32x16 wanted = mul(sub(splat(floor - q.base), apart), load(terms.inverse + r));
-    const f32x16 sum = sub(mul(sub(wanted, splat(q.low)), splat(q.inverse_unit)), splat(2.0f));
-    store_i32(sums + r, round_to_i32(min(max(sum, splat(0.0f)), splat(65535.0f))));
+    const f32x16 addend = load(terms.addend + r), sum = to_f32(load_u16(sums + r));
+    f32x16 most = muladd(muladd(sum, splat(q.unit), splat(q.low)), load(terms.factor + r), splat(q.base));
+    most = muladd(addend, splat(q.extra), muladd(abs(addend), splat(q.extra_error), most));
+    wanted |= static_cast<uint64_t>(~mask_bits(less(most, splat(floor))) & 0xffffu) << r;  // NaN is looked at
   }
-  for (int r = 0; r < kPlaneRows; ++r) least[r] = static_cast<uint16_t>(sums[r]);
+  return wanted;
 }
 
 template <int Q, bool FOURS>
 EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const BitTerms& terms, int64_t bytes,
                        const BitQuery* query, float* values, const Fetch& values_of) {
-  uint16_t least[Q * kPlaneRows];
-  uint64_t wanted[Q];
-  for (int q = 0; q < Q; ++q) least_sums(query[q], terms, scan.best[first + q].floor, least + q * kPlaneRows);
-  rows_reaching<4, Q, FOURS>(block.planes, block.stride, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16),
-                             least, wanted);
-  for (int q = 0; q < Q; ++q)
-    for (wanted[q] &= block.there; wanted[q]; wanted[q] &= wanted[q] - 1) {
-      const int64_t id = block.ids[__builtin_ctzll(wanted[q])];
+  uint16_t sums[Q * kPlaneRows];
+  sum_rows<Q, FOURS>(block.planes, block.stride, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16), sums);
+  for (int q = 0; q < Q; ++q) {
+    TopK& best = scan.best[first + q];
+    const uint64_t promising = promising_bits(query[q], terms, sums + q * kPlaneRows, best.floor);
+    for (uint64_t wanted = promising & block.there; wanted; wanted &= wanted - 1) {
+      const int64_t id = block.ids[__builtin_ctzll(wanted)];
       const float* x = scan.queries.data + (first + q) * scan.queries.stride;
-      keep(scan.best[first + q], dot16(x, values_of(id, values), scan.queries.stride), id);
+      keep(best, dot16(x, values_of(id, values), scan.queries.stride), id);
     }
+  }
 }
 
 inline float most_of_centroid(const Scan& scan, int64_t query, const Coarse& coarse) {
@@ -100,10 +96,11 @@ EMB_OP void scan_bits(const Codes& codes, int64_t bytes, const Scan& scan, Range
                       const Fetch& values_of) {
   constexpr int Q = kSharedQueries;
   PlaneBlock block = {};
+  BitTerms terms;
   for (int64_t row = range.begin; row < range.end;) {
     row = next_planes<FOURS>(codes, bytes, scan, row, range.end, room, block);
     if (!block.there) continue;
-    const BitTerms terms = bit_terms(block, terms_of);
+    put_bit_terms(block, terms_of, terms);
     int i = 0;
     for (; i + Q <= count; i += Q)
       offer_bits<Q, FOURS>(scan, first + i, block, terms, bytes, query + i, values, values_of);

@@ -119,11 +119,12 @@ EMB_OP f32x16 load_f16(const uint16_t* p) {
   return join_ps(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
                  _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8))));
 }
-EMB_OP f32x16 load_bf16(const uint16_t* p) {
+EMB_OP i32x16 load_u16(const uint16_t* p) {
   const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(join(_mm256_cvtepu16_epi32(a), _mm256_cvtepu16_epi32(b)), 16));
+  return join(_mm256_cvtepu16_epi32(a), _mm256_cvtepu16_epi32(b));
 }
+EMB_OP f32x16 load_bf16(const uint16_t* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(load_u16(p), 16)); }
 EMB_OP __m256 narrow_f64(const double* p) {
   return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
 }
@@ -146,10 +147,10 @@ EMB_OP __m128i narrow_i8(i32x16 a) { return _mm512_cvtepi32_epi8(a); }
 EMB_OP f32x16 load_f16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-EMB_OP f32x16 load_bf16(const uint16_t* p) {
-  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+EMB_OP i32x16 load_u16(const uint16_t* p) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+EMB_OP f32x16 load_bf16(const uint16_t* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(load_u16(p), 16)); }
 EMB_OP f32x16 load_f64(const double* p) {
   return join_ps(_mm512_cvtpd_ps(_mm512_loadu_pd(p)), _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8)));
 }

@@ -70,28 +70,48 @@ EMB_OP __m256i long_entries(const uint8_t* table, __m256i codes) {
   return _mm256_blendv_epi8(half(0), half(4), _mm256_slli_epi16(codes, 1));
 }
 
-// Which of 32 rows' sums, as words of even rows + 256 * odd rows and of odd rows, are at least those in `least`.
-EMB_OP uint64_t rows_at_least(__m256i both, __m256i odd, const uint16_t* least) {
-  // Within halves: rows 0-7 and 16-23, 8-15 and 24-31.
+// Sums of 32 rows, as words of even rows + 256 * odd rows and of odd rows, one after the other.
+struct Sums32 {
+  __m256i first, second;
+};
+EMB_OP Sums32 in_order(__m256i both, __m256i odd) {
   const __m256i even = _mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8));
-  const __m256i sums[2] = {_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd)};
-  const __m256i* limit = reinterpret_cast<const __m256i*>(least);
-  const __m256i low = _mm256_loadu_si256(limit), high = _mm256_loadu_si256(limit + 1);
-  const __m256i limits[2] = {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)};
-  __m256i reached[2];
-  for (int i = 0; i < 2; ++i) reached[i] = _mm256_cmpeq_epi16(_mm256_max_epu16(sums[i], limits[i]), sums[i]);
-  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(reached[0], reached[1])));
+  // Within halves: rows 0-7 and 16-23, 8-15 and 24-31.
+  const __m256i low = _mm256_unpacklo_epi16(even, odd), high = _mm256_unpackhi_epi16(even, odd);
+  return {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)};
 }
 
-// Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`, (Q,
-// kPlaneRows). Their tables lie `size` bytes apart. Entries are at most 127, so that two fit a byte.
-// Not inlined: the compiler then keeps the sums in registers.
-template <int BITS, int Q, bool>
-__attribute__((noinline)) void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
-                                             int64_t size, const uint16_t* least, uint64_t* rows) {
+// What becomes of the sums of rows: whether they are at least those in `least`, (Q, kPlaneRows), or the sums
+// themselves.
+struct AtLeast {
+  const uint16_t* least;
+  uint64_t* rows;  // zeros
+  EMB_OP void operator()(int q, int from, Sums32 s) const {
+    const __m256i* limit = reinterpret_cast<const __m256i*>(least + q * kPlaneRows + from);
+    const auto reached = [](__m256i sums, const __m256i* at) {
+      return _mm256_cmpeq_epi16(_mm256_max_epu16(sums, _mm256_loadu_si256(at)), sums);
+    };
+    const __m256i marks = _mm256_packs_epi16(reached(s.first, limit), reached(s.second, limit + 1));
+    const uint64_t bits = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(marks, 0xd8)));
+    rows[q] |= bits << from;
+  }
+};
+struct ToMemory {
+  uint16_t* sums;  // (Q, kPlaneRows)
+  EMB_OP void operator()(int q, int from, Sums32 s) const {
+    __m256i* to = reinterpret_cast<__m256i*>(sums + q * kPlaneRows + from);
+    _mm256_storeu_si256(to, s.first);
+    _mm256_storeu_si256(to + 1, s.second);
+  }
+};
+
+// Sums of entries, one for each code of BITS bits, for Q queries, whose tables lie `size` bytes apart. Entries are at
+// most 127, so that two fit a byte. Not inlined: the compiler then keeps the sums in registers.
+template <int BITS, int Q, class Finish>
+__attribute__((noinline)) void add_up(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
+                                      int64_t size, Finish finish) {
   constexpr int H = BITS == 4 && Q == 1 ? 2 : 1;  // halves of the rows that share the entries that are loaded
   const __m256i nibble = _mm256_set1_epi8(15);
-  for (int q = 0; q < Q; ++q) rows[q] = 0;
   for (int from = 0; from < kPlaneRows; from += 32 * H) {
     __m256i both[H][Q], odd[H][Q];  // words: even rows + 256 * odd rows, odd rows
     for (int h = 0; h < H; ++h)
@@ -114,12 +134,23 @@ __attribute__((noinline)) void rows_reaching(const uint8_t* planes, int64_t stri
       }
     }
     for (int h = 0; h < H; ++h)
-      for (int q = 0; q < Q; ++q) {
-        const int first = from + 32 * h;
-        const uint64_t reached = rows_at_least(both[h][q], odd[h][q], least + q * kPlaneRows + first);
-        rows[q] |= reached << first;
-      }
+      for (int q = 0; q < Q; ++q) finish(q, from + 32 * h, in_order(both[h][q], odd[h][q]));
   }
+}
+
+// Of Q queries, which rows' sums are at least those in `least`, (Q, kPlaneRows).
+template <int BITS, int Q, bool>
+EMB_OP void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
+                          const uint16_t* least, uint64_t* rows) {
+  for (int q = 0; q < Q; ++q) rows[q] = 0;
+  add_up<BITS, Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
+}
+
+// The sums themselves, for codes of 4 bits: (Q, kPlaneRows).
+template <int Q, bool>
+EMB_OP void sum_rows(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
+                     uint16_t* sums) {
+  add_up<4, Q>(planes, stride, bytes, table, size, ToMemory{sums});
 }
 
 }  // namespace

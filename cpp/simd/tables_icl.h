@@ -113,23 +113,93 @@ EMB_OP void put_columns(const uint8_t* const* columns, uint8_t* planes) {
   for (int i = 0; i < 4; ++i) _mm512_storeu_si512(planes + i * kPlaneRows, a[i]);
 }
 
-#if defined(EMB_EMULATED)
-EMB_OP __m512i load_words(const uint16_t* p) {
-  int32_t lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = p[i];
-  return _mm512_loadu_si512(lanes);
+// Sums of bytes of 64 rows, entries of two codes added up before, which are at most 127 each.
+template <int Q>
+struct WordSums {
+  __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
+};
+template <int Q>
+EMB_OP WordSums<Q> no_word_sums() {
+  WordSums<Q> s;
+  for (int q = 0; q < Q; ++q) s.both[q] = s.odd[q] = _mm512_setzero_si512();
+  return s;
 }
+template <int Q>
+EMB_OP void add_bytes(WordSums<Q>& s, int q, __m512i entries) {
+  s.both[q] = _mm512_add_epi16(s.both[q], entries);
+  s.odd[q] = _mm512_add_epi16(s.odd[q], _mm512_srli_epi16(entries, 8));
+}
+
+// What becomes of the sums of rows: whether they are at least those in `least`, (Q, kPlaneRows), or the sums
+// themselves.
+struct AtLeast {
+  const uint16_t* least;
+  uint64_t* rows;
+  template <int Q>
+  EMB_OP void operator()(const WordSums<Q>& s) const {
+    for (int q = 0; q < Q; ++q) {
+      const __m512i limit = _mm512_loadu_si512(least + q * kPlaneRows);
+      const __m512i more = _mm512_loadu_si512(least + q * kPlaneRows + 32);
+      const __m512i even = _mm512_sub_epi16(s.both[q], _mm512_slli_epi16(s.odd[q], 8));
+      const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, lower_words(limit, more));
+      const __mmask32 of_odd =
+          _mm512_cmpge_epu16_mask(s.odd[q], lower_words(_mm512_srli_epi32(limit, 16), _mm512_srli_epi32(more, 16)));
+      const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
+                                            _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
+      rows[q] = _mm512_movepi8_mask(marks);
+    }
+  }
+  template <int Q>
+  EMB_OP void operator()(const __m512i (&sum)[Q][4]) const {
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q) {
+      rows[q] = 0;
+#pragma GCC unroll 4
+      for (int g = 0; g < 4; ++g) {
+        const __m512i wanted = load_u16(least + q * kPlaneRows + 16 * g);
+        rows[q] |= static_cast<uint64_t>(_mm512_cmpge_epi32_mask(sum[q][g], wanted)) << (16 * g);
+      }
+    }
+  }
+};
+struct ToMemory {
+  uint16_t* sums;  // (Q, kPlaneRows)
+  template <int Q>
+  EMB_OP void operator()(const WordSums<Q>& s) const {
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    for (int q = 0; q < Q; ++q) {
+      const __m512i even = _mm512_sub_epi16(s.both[q], _mm512_slli_epi16(s.odd[q], 8));
+      // Of each quarter's 16 rows eight.
+      const __m512i low = _mm512_unpacklo_epi16(even, s.odd[q]), high = _mm512_unpackhi_epi16(even, s.odd[q]);
+      _mm512_storeu_si512(sums + q * kPlaneRows, _mm512_permutex2var_epi64(low, first, high));
+      _mm512_storeu_si512(sums + q * kPlaneRows + 32, _mm512_permutex2var_epi64(low, second, high));
+    }
+  }
+  template <int Q>
+  EMB_OP void operator()(const __m512i (&sum)[Q][4]) const {
+#pragma GCC unroll 4
+    for (int q = 0; q < Q; ++q)
+      for (int half = 0; half < 2; ++half)
+        _mm512_storeu_si512(sums + q * kPlaneRows + 32 * half, lower_words(sum[q][2 * half], sum[q][2 * half + 1]));
+  }
+};
+
+// What was loaded, in a register: GCC 12 loads again for each use, and a load across two lines is two.
+#if defined(EMB_EMULATED)
+EMB_OP __m512i held(__m512i a) { return a; }
 #else
-EMB_OP __m512i load_words(const uint16_t* p) {
-  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+EMB_OP __m512i held(__m512i a) {
+  asm("" : "+v"(a));
+  return a;
 }
 #endif
 
 // Of codes of 4 bits, a permute looks up 64 entries and a product with ones adds them by fours. Not inlined: the
 // compiler then keeps the sums in registers.
-template <int Q>
-__attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_t bytes, const uint8_t* table,
-                                                   int64_t size, const uint16_t* least, uint64_t* rows) {
+template <int Q, class Finish>
+__attribute__((noinline)) void add_up_short(const uint8_t* planes, int64_t bytes, const uint8_t* table, int64_t size,
+                                            Finish finish) {
   const __m512i nibble = _mm512_set1_epi8(15), which = _mm512_set1_epi32(0x30201000), ones = _mm512_set1_epi8(1);
   __m512i sum[Q][4];
 #pragma GCC unroll 4
@@ -154,64 +224,13 @@ __attribute__((noinline)) void rows_reaching_short(const uint8_t* planes, int64_
       }
     }
   }
-#pragma GCC unroll 4
-  for (int q = 0; q < Q; ++q) {
-    rows[q] = 0;
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; ++g) {
-      const uint16_t* limit = least + q * kPlaneRows + 16 * g;
-      const __m512i wanted = load_words(limit);
-      rows[q] |= static_cast<uint64_t>(_mm512_cmpge_epi32_mask(sum[q][g], wanted)) << (16 * g);
-    }
-  }
+  finish(sum);
 }
-
-// Sums of bytes of 64 rows, entries of two codes added up before, which are at most 127 each.
-template <int Q>
-struct WordSums {
-  __m512i both[Q], odd[Q];  // words: even rows + 256 * odd rows, odd rows
-};
-template <int Q>
-EMB_OP WordSums<Q> no_word_sums() {
-  WordSums<Q> s;
-  for (int q = 0; q < Q; ++q) s.both[q] = s.odd[q] = _mm512_setzero_si512();
-  return s;
-}
-template <int Q>
-EMB_OP void add_bytes(WordSums<Q>& s, int q, __m512i entries) {
-  s.both[q] = _mm512_add_epi16(s.both[q], entries);
-  s.odd[q] = _mm512_add_epi16(s.odd[q], _mm512_srli_epi16(entries, 8));
-}
-template <int Q>
-EMB_OP void compare_sums(const WordSums<Q>& s, const uint16_t* least, uint64_t* rows) {
-  for (int q = 0; q < Q; ++q) {
-    const __m512i limit = _mm512_loadu_si512(least + q * kPlaneRows);
-    const __m512i more = _mm512_loadu_si512(least + q * kPlaneRows + 32);
-    const __m512i even = _mm512_sub_epi16(s.both[q], _mm512_slli_epi16(s.odd[q], 8));
-    const __mmask32 of_even = _mm512_cmpge_epu16_mask(even, lower_words(limit, more));
-    const __mmask32 of_odd =
-        _mm512_cmpge_epu16_mask(s.odd[q], lower_words(_mm512_srli_epi32(limit, 16), _mm512_srli_epi32(more, 16)));
-    const __m512i marks = _mm512_or_si512(_mm512_maskz_set1_epi16(of_even, 0x0080),
-                                          _mm512_maskz_set1_epi16(of_odd, static_cast<int16_t>(0x8000)));
-    rows[q] = _mm512_movepi8_mask(marks);
-  }
-}
-
-// What was loaded, in a register: GCC 12 loads again for each use, and a load across two lines is two.
-#if defined(EMB_EMULATED)
-EMB_OP __m512i held(__m512i a) { return a; }
-#else
-EMB_OP __m512i held(__m512i a) {
-  asm("" : "+v"(a));
-  return a;
-}
-#endif
 
 // ... of which a vector holds one byte of each row, a shuffle looks up 16.
-template <int Q>
-__attribute__((noinline)) void rows_reaching_halves(const uint8_t* planes, int64_t stride, int64_t bytes,
-                                                    const uint8_t* table, int64_t size, const uint16_t* least,
-                                                    uint64_t* rows) {
+template <int Q, class Finish>
+__attribute__((noinline)) void add_up_halves(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
+                                             int64_t size, Finish finish) {
   const __m512i nibble = _mm512_set1_epi8(15);
   const auto entries = [](const uint8_t* p, __m512i codes) {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -231,14 +250,13 @@ __attribute__((noinline)) void rows_reaching_halves(const uint8_t* planes, int64
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) add_byte(table + short_place(2 * i), table + short_place(2 * i + 1));
   for (int64_t i = 0; b + i < bytes; ++i) add_byte(table + short_place(2 * i), table + short_place(2 * i + 1));
-  compare_sums(sums, least, rows);
+  finish(sums);
 }
 
 // ... of 8 bits, four permutes look up a table.
 template <int Q>
-__attribute__((noinline)) void rows_reaching_long(const uint8_t* planes, int64_t stride, int64_t bytes,
-                                                  const uint8_t* table, int64_t size, const uint16_t* least,
-                                                  uint64_t* rows) {
+__attribute__((noinline)) void add_up_long(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
+                                           int64_t size, AtLeast finish) {
   WordSums<Q> sums = no_word_sums<Q>();
   int64_t b = 0;
   for (; b + 2 <= bytes; b += 2, planes += 2 * stride, table += 512) {
@@ -251,7 +269,7 @@ __attribute__((noinline)) void rows_reaching_long(const uint8_t* planes, int64_t
   }
   for (int q = 0; q < Q && b < bytes; ++q)
     add_bytes(sums, q, long_entries(table + q * size, _mm512_loadu_si512(planes)));
-  compare_sums(sums, least, rows);
+  finish(sums);
 }
 
 // Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`, (Q,
@@ -260,11 +278,21 @@ template <int BITS, int Q, bool FOURS>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
   if (BITS == 8)
-    rows_reaching_long<Q>(planes, stride, bytes, table, size, least, rows);
+    add_up_long<Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
   else if (FOURS)
-    rows_reaching_short<Q>(planes, bytes, table, size, least, rows);
+    add_up_short<Q>(planes, bytes, table, size, AtLeast{least, rows});
   else
-    rows_reaching_halves<Q>(planes, stride, bytes, table, size, least, rows);
+    add_up_halves<Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
+}
+
+// The sums themselves, for codes of 4 bits: (Q, kPlaneRows).
+template <int Q, bool FOURS>
+EMB_OP void sum_rows(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
+                     uint16_t* sums) {
+  if (FOURS)
+    add_up_short<Q>(planes, bytes, table, size, ToMemory{sums});
+  else
+    add_up_halves<Q>(planes, stride, bytes, table, size, ToMemory{sums});
 }
 
 }  // namespace
