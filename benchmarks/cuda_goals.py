@@ -46,7 +46,7 @@ class Result:
     rate: float  # rows, or rows times queries, a second
 
 
-def milliseconds(calls: list[Call], seconds: float = 0.15) -> float:
+def milliseconds(calls: list[Call], seconds: float = 0.4) -> float:
     """Of one call, the median of several."""
     calls[0]()
     start, end = cupy.cuda.Event(), cupy.cuda.Event()
@@ -251,7 +251,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dims", type=int, default=768)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of a line's calls")
+    parser.add_argument("--seconds", type=float, default=0.4, help="of a line's calls")
     parser.add_argument("--only", nargs="*", default=[""], help="words, one of which a line has")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()

@@ -83,9 +83,8 @@ __global__ void __launch_bounds__(kBlock, 2) project_rows(Rows x, Projection p, 
   }
   const int columns = static_cast<int>(p.columns - first_column) - 4 * tx;
   EMB_UNROLL for (int r = 0; r < kThreadRows; ++r) {
-    const int64_t row = first_row + kThreadRows * ty + r;
-    if (row >= x.n) break;
-    float* const to = out + row * p.columns + first_column + 4 * tx;
+    if (kThreadRows * ty + r > last) break;
+    float* const to = out + (first_row + kThreadRows * ty + r) * p.columns + first_column + 4 * tx;
     EMB_UNROLL for (int c = 0; c < kColumns; ++c) {
       const int beside = c / 4 * 4 * kSide + c % 4;
       if (beside < columns) to[beside] = sum[r][c];

@@ -46,7 +46,8 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
 }
 
-// Levels some of which are equal, or that lie evenly, a step that is 0; the scan with factors, shifts and centroids.
+// Levels some of which are equal, or that lie evenly, a step that is 0; the scan with factors, shifts and centroids,
+// which may be wider.
 void levels_family(Results& out, const Kernels& k, Case c) {
   const int64_t stride = padded16(c.d);
   for (int bits = 1; bits <= 8; ++bits) {
@@ -81,6 +82,17 @@ void levels_family(Results& out, const Kernels& k, Case c) {
         add_scan(
             out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, e.coarse.count); },
             [&](const Scan& s, Range rows, Range part, float* m) { k.levels_topk(either, p, e, s, rows, part, m); });
+    // Rows that go beyond their codes; of some bits, codes that are their own levels.
+    Exact<float> plain(1 << bits);
+    for (int64_t i = 0; i < plain.n; ++i) plain[i] = static_cast<float>(i);
+    const LevelsParams narrow = {
+        bits % 2 ? levels.get() : plain.get(), nullptr, step.get(), nullptr, (c.d + 1) / 2, bits};
+    const RowExtras beyond = {{}, {centroids.get(), centroid.get(), 2}, {}, nullptr};
+    add_scan(
+        out, "levels_topk", k, c, [&](int64_t nq) { return code_scan_scratch(c.d, nq, 2); },
+        [&](const Scan& s, Range rows, Range part, float* m) {
+          k.levels_topk(from, narrow, beyond, s, rows, part, m);
+        });
   }
 }
 
