@@ -8,6 +8,7 @@ Replaces what stands between the page's two markers, and leaves the rest alone.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -38,15 +39,21 @@ def tables(records: Sequence[Record]) -> str:
         for threads in sorted({r.threads for r in records if r.level == level}):
             some = [r for r in records if (r.level, r.threads) == (level, threads)]
             heading = f"### {meaning[0].upper()}{meaning[1:]}, {threads} thread{'s' if threads > 1 else ''}"
-            met = f"{sum(r.met for r in some)} of {len(some)} goals met."
+            met = f"{sum(r.met for r in some)} of {len(some)} goals met. {_commits(some)}"
             parts += [heading, met, "\n".join(_goals(some)), _details(some)]
     return "\n\n".join(parts)
 
 
 def _machine(records: Sequence[Record]) -> str:
-    settings = {f"{r.cpu}, {r.isa}, commit {r.commit}" for r in records if r.level == "best"}
+    cpus = sorted({r.cpu for r in records})
     rows = ", ".join(f"{n:,}" for n in sorted({r.rows for r in records}))
-    return f"Measured with {rows} rows on: {'; '.join(sorted(settings))}."
+    return f"Measured with {rows} rows on: {'; '.join(cpus)}."
+
+
+def _commits(records: Sequence[Record]) -> str:
+    """The levels and commits that lines were measured at, those of most lines first."""
+    counts = Counter(f"{r.isa} {r.commit}" for r in records)
+    return "Lines measured at " + ", ".join(f"{at}: {n}" for at, n in counts.most_common()) + "."
 
 
 def _goals(records: Sequence[Record]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def test_codes_in_column_order(name, nq, isa):
         codes = inputs.pop("codes")[rows]
         of_rows = {"factor", "centroid", "shift"} & inputs.keys()
         inputs |= {key: inputs[key][rows] for key in of_rows if inputs[key] is not None}
-        queries = rng.standard_normal((nq, 40)).astype(np.float32)
+        queries = rng.standard_normal((nq, inputs["queries"].shape[1])).astype(np.float32)
         mask = rng.random(n) < 0.3 if variant["masked"] else None
         inputs |= {"queries": queries, "k": min(n, 10), "mask": mask}
         want = search(name, {"codes": codes, **inputs}, isa)
