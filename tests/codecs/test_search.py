@@ -96,6 +96,10 @@ def test_product_codes_behind_centroids_are_not_decoded(
     "spec",
     [
         "PCA16,SQ8",
+        "PCA7,SQ4",
+        "PCA16,LM4",
+        "PCA11,LM3",
+        "PCA16,RaBitQ1",
         "Center,SQ8",
         "Center,PCA7,RR,F16",
         "PCA12,PQ4x4",
@@ -122,6 +126,8 @@ def test_cosines_of_centred_rows_are_not_brought_back(
         raise AssertionError("rows are decoded")
 
     monkeypatch.setattr(codec._chain, "decode", refused)
+    if spec not in ("Center,PCA7,RR,F16", "PCA12,PQ4x4", "Center,F16"):  # else the coder's own scan serves
+        monkeypatch.setattr(codec._chain.coder, "decode", refused)
     scores, ids = codec.search(codes, queries, 10, "cosine")
     np.testing.assert_allclose(scores, np.take_along_axis(want, ids, axis=1), rtol=0, atol=2e-6)
     np.testing.assert_allclose(scores, -np.sort(-want, axis=1)[:, :10], rtol=0, atol=2e-6)
