@@ -67,11 +67,16 @@ EMB_OP uint64_t promising_bits(const BitQuery& q, const BitTerms& terms, const u
   return wanted;
 }
 
-template <int Q, bool FOURS>
-EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const BitTerms& terms, int64_t bytes,
-                       const BitQuery* query, float* values, const Fetch& values_of) {
+template <int Q, Sums SUMS>
+EMB_OP void offer_bits(const Scan& scan, int64_t first, const PlaneBlock& block, const uint16_t* strip,
+                       const BitTerms& terms, int64_t bytes, const BitQuery* query, float* values,
+                       const Fetch& values_of) {
   uint16_t sums[Q * kPlaneRows];
-  sum_rows<Q, FOURS>(block.planes, block.stride, bytes, query[0].table.bytes, byte_table_size(2 * bytes, 16), sums);
+  if constexpr (SUMS == Sums::strips)
+    finish_sums(strip, ToMemory{sums});
+  else
+    sum_rows<Q, SUMS == Sums::fours>(block.planes, block.stride, bytes, query[0].table.bytes,
+                                     byte_table_size(2 * bytes, 16), sums);
   for (int q = 0; q < Q; ++q) {
     TopK& best = scan.best[first + q];
     const uint64_t promising = promising_bits(query[q], terms, sums + q * kPlaneRows, best.floor);
@@ -90,21 +95,29 @@ inline float most_of_centroid(const Scan& scan, int64_t query, const Coarse& coa
   return sizes < kLarge ? product + kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
 }
 
-template <bool FOURS>
+template <Sums SUMS>
 EMB_OP void scan_bits(const Codes& codes, int64_t bytes, const Scan& scan, Range range, int64_t first, int count,
                       const BitQuery* query, const PlaneRoom& room, float* values, const TermsOf& terms_of,
                       const Fetch& values_of) {
   constexpr int Q = kSharedQueries;
   PlaneBlock block = {};
   BitTerms terms;
+  [[maybe_unused]] Strips<4> strips;
   for (int64_t row = range.begin; row < range.end;) {
-    row = next_planes<FOURS>(codes, bytes, scan, row, range.end, room, block);
+    const int64_t from = row;
+    row = next_planes<SUMS == Sums::fours>(codes, bytes, scan, row, range.end, room, block);
     if (!block.there) continue;
     put_bit_terms(block, terms_of, terms);
+    const uint16_t* sums = nullptr;
+    if constexpr (SUMS == Sums::strips)
+      sums = strips.of(block, codes, bytes, scan, from, range.end, query[0].table.bytes, byte_table_size(2 * bytes, 16),
+                       count);
     int i = 0;
-    for (; i + Q <= count; i += Q)
-      offer_bits<Q, FOURS>(scan, first + i, block, terms, bytes, query + i, values, values_of);
-    for (; i < count; ++i) offer_bits<1, FOURS>(scan, first + i, block, terms, bytes, query + i, values, values_of);
+    if constexpr (SUMS != Sums::strips)
+      for (; i + Q <= count; i += Q)
+        offer_bits<Q, SUMS>(scan, first + i, block, sums, terms, bytes, query + i, values, values_of);
+    for (; i < count; ++i, sums += SUMS == Sums::strips ? kStripRows : 0)
+      offer_bits<1, SUMS>(scan, first + i, block, sums, terms, bytes, query + i, values, values_of);
   }
 }
 
@@ -126,10 +139,9 @@ inline void scan_bit_tables(const Codes& codes, const PackedCodes& rows, const C
       query[i] = bit_query(rows, form, folded, entries, tables + i * size);
       query[i].base = most_of_centroid(scan, first + i, coarse);
     }
-    if (takes_fours(codes, count))
-      scan_bits<kFours>(codes, bytes, scan, range, first, count, query, planes, values, terms_of, values_of);
-    else
-      scan_bits<false>(codes, bytes, scan, range, first, count, query, planes, values, terms_of, values_of);
+    with_sums<4>(codes, bytes, count, [&](auto sums) {
+      scan_bits<sums()>(codes, bytes, scan, range, first, count, query, planes, values, terms_of, values_of);
+    });
   }
 }
 

@@ -10,6 +10,7 @@ namespace {
 constexpr int kPlaneRows = 64;        // by halves of 32
 constexpr int kLongTableQueries = 3;  // at most these share codes of 8 bits: more are faster with tables of floats
 constexpr bool kFours = false;        // codes of 4 bits are transposed by fours
+constexpr bool kLongStrips = false;   // codes of 8 bits in columns are summed by strips
 
 // 16 bytes of 32 rows, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.
@@ -138,11 +139,58 @@ __attribute__((noinline)) void add_up(const uint8_t* planes, int64_t stride, int
   }
 }
 
+// Adds up the entries of G columns of codes of 4 bits, which stay in registers meanwhile.
+template <int G>
+EMB_OP void add_columns(const uint8_t* columns, int64_t stride, int64_t rows, const uint8_t* table, bool first,
+                        uint16_t* sums) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  __m256i entries[2 * G];
+#pragma GCC unroll 4
+  for (int i = 0; i < 2 * G; ++i)
+    entries[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table + 16 * i)));
+  for (int64_t r = 0; r < rows; r += 32, columns += 32, sums += 32) {
+    __m256i* at = reinterpret_cast<__m256i*>(sums);
+    __m256i both = first ? _mm256_setzero_si256() : _mm256_loadu_si256(at);
+    __m256i odd = first ? _mm256_setzero_si256() : _mm256_loadu_si256(at + 1);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + g * stride));
+      const __m256i low = _mm256_shuffle_epi8(entries[2 * g], _mm256_and_si256(codes, nibble));
+      const __m256i high =
+          _mm256_shuffle_epi8(entries[2 * g + 1], _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
+      const __m256i sum = _mm256_add_epi8(low, high);
+      both = _mm256_add_epi16(both, sum);
+      odd = _mm256_add_epi16(odd, _mm256_srli_epi16(sum, 8));
+    }
+    _mm256_storeu_si256(at, both);
+    _mm256_storeu_si256(at + 1, odd);
+  }
+}
+
+// Of codes in columns `stride` apart, the sums of the entries of many rows: of each 32, words of even rows + 256 * odd
+// rows, then odd rows.
+template <int BITS>
+__attribute__((noinline)) void sum_columns(const uint8_t* columns, int64_t stride, int64_t rows, int64_t bytes,
+                                           const uint8_t* table, uint16_t* sums) {
+  static_assert(BITS == 4);
+  int64_t b = 0;
+  for (; b + 4 <= bytes; b += 4, columns += 4 * stride, table += 128)
+    add_columns<4>(columns, stride, rows, table, b == 0, sums);
+  for (; b < bytes; ++b, columns += stride, table += 32) add_columns<1>(columns, stride, rows, table, b == 0, sums);
+}
+
+// What becomes of the sums of kPlaneRows rows that sum_columns left.
+template <class Finish>
+EMB_OP void finish_sums(const uint16_t* sums, Finish finish) {
+  const __m256i* at = reinterpret_cast<const __m256i*>(sums);
+  for (int h = 0; h < 2; ++h)
+    finish(0, 32 * h, in_order(_mm256_loadu_si256(at + 2 * h), _mm256_loadu_si256(at + 2 * h + 1)));
+}
+
 // Of Q queries, which rows' sums are at least those in `least`, (Q, kPlaneRows).
 template <int BITS, int Q, bool>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
-  for (int q = 0; q < Q; ++q) rows[q] = 0;
   add_up<BITS, Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
 }
 

@@ -10,6 +10,7 @@ namespace {
 constexpr int kPlaneRows = 64;
 constexpr int kLongTableQueries = 1 << 30;  // as many as there are share codes of 8 bits
 constexpr bool kFours = true;               // codes of 4 bits are transposed by fours
+constexpr bool kLongStrips = true;          // codes of 8 bits in columns are summed by strips
 
 // Where the 16 entries of subspace s lie: those of four bytes' lower halves beside each other, then of the upper ones.
 EMB_OP int64_t short_place(int64_t s) { return s / 8 * 128 + s % 2 * 64 + s % 8 / 2 * 16; }
@@ -130,6 +131,14 @@ EMB_OP void add_bytes(WordSums<Q>& s, int q, __m512i entries) {
   s.odd[q] = _mm512_add_epi16(s.odd[q], _mm512_srli_epi16(entries, 8));
 }
 
+EMB_OP WordSums<1> load_word_sums(const uint16_t* sums) {
+  return {{_mm512_loadu_si512(sums)}, {_mm512_loadu_si512(sums + 32)}};
+}
+EMB_OP void store_word_sums(const WordSums<1>& s, uint16_t* sums) {
+  _mm512_storeu_si512(sums, s.both[0]);
+  _mm512_storeu_si512(sums + 32, s.odd[0]);
+}
+
 // What becomes of the sums of rows: whether they are at least those in `least`, (Q, kPlaneRows), or the sums
 // themselves.
 struct AtLeast {
@@ -227,22 +236,24 @@ __attribute__((noinline)) void add_up_short(const uint8_t* planes, int64_t bytes
   finish(sum);
 }
 
-// ... of which a vector holds one byte of each row, a shuffle looks up 16.
+// ... of which a vector holds one byte of each row, two permutes look up entries. They take six bits, of which the
+// upper two choose among equals here.
+EMB_OP __m512i short_entries(const uint8_t* p) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+EMB_OP __m512i short_sum(__m512i lower, __m512i upper, __m512i codes) {
+  return _mm512_add_epi8(_mm512_permutexvar_epi8(codes, lower),
+                         _mm512_permutexvar_epi8(_mm512_srli_epi16(codes, 4), upper));
+}
 template <int Q, class Finish>
 __attribute__((noinline)) void add_up_halves(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table,
                                              int64_t size, Finish finish) {
-  const __m512i nibble = _mm512_set1_epi8(15);
-  const auto entries = [](const uint8_t* p, __m512i codes) {
-    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(sixteen), codes);
-  };
   WordSums<Q> sums = no_word_sums<Q>();
   const auto add_byte = [&](const uint8_t* lower, const uint8_t* upper) {
     __builtin_prefetch(planes + kColumnAhead);
     const __m512i codes = held(_mm512_loadu_si512(planes));
-    const __m512i low = _mm512_and_si512(codes, nibble), high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
     for (int q = 0; q < Q; ++q)
-      add_bytes(sums, q, _mm512_add_epi8(entries(lower + q * size, low), entries(upper + q * size, high)));
+      add_bytes(sums, q, short_sum(short_entries(lower + q * size), short_entries(upper + q * size), codes));
     planes += stride;
   };
   int64_t b = 0;
@@ -272,14 +283,61 @@ __attribute__((noinline)) void add_up_long(const uint8_t* planes, int64_t stride
   finish(sums);
 }
 
+// Adds up the entries of G columns, which stay in registers meanwhile.
+template <int BITS, int G>
+EMB_OP void add_columns(const uint8_t* columns, int64_t stride, int64_t rows, const uint8_t* table, bool first,
+                        uint16_t* sums) {
+  constexpr int kParts = BITS == 8 ? 4 : 2;  // of 4 bits: entries of lower halves, of upper halves
+  __m512i part[G][kParts];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+    for (int i = 0; i < kParts; ++i) {
+      const uint8_t* from = table + (BITS == 8 ? 256 : 16) * g + 64 * i;
+      part[g][i] = BITS == 8 ? _mm512_loadu_si512(from) : short_entries(from);
+    }
+  const auto entries = [&](int g) {
+    const __m512i codes = held(_mm512_loadu_si512(columns + g * stride));
+    if (BITS == 8)
+      return _mm512_mask_mov_epi8(_mm512_permutex2var_epi8(part[g][0], codes, part[g][1]), _mm512_movepi8_mask(codes),
+                                  _mm512_permutex2var_epi8(part[g][kParts - 2], codes, part[g][kParts - 1]));
+    return short_sum(part[g][0], part[g][1], codes);
+  };
+  for (int64_t r = 0; r < rows; r += kPlaneRows, columns += kPlaneRows, sums += kPlaneRows) {
+    WordSums<1> s = first ? no_word_sums<1>() : load_word_sums(sums);
+    constexpr int kTogether = BITS == 8 && G > 1 ? 2 : 1;
+#pragma GCC unroll 4
+    for (int g = 0; g < G; g += kTogether)
+      add_bytes(s, 0, kTogether == 1 ? entries(g) : _mm512_add_epi8(entries(g), entries(g + 1)));
+    store_word_sums(s, sums);
+  }
+}
+
+// Of codes in columns `stride` apart, the sums of the entries of many rows: of each kPlaneRows, as WordSums has them.
+template <int BITS>
+__attribute__((noinline)) void sum_columns(const uint8_t* columns, int64_t stride, int64_t rows, int64_t bytes,
+                                           const uint8_t* table, uint16_t* sums) {
+  int64_t b = 0;
+  for (; b + 4 <= bytes; b += 4, columns += 4 * stride, table += BITS == 8 ? 1024 : 128)
+    add_columns<BITS, 4>(columns, stride, rows, table, b == 0, sums);
+  for (; b < bytes; ++b, columns += stride, table += BITS == 8 ? 256 : 16)
+    add_columns<BITS, 1>(columns, stride, rows, table, b == 0, sums);
+}
+
+// What becomes of the sums of kPlaneRows rows that sum_columns left.
+template <class Finish>
+EMB_OP void finish_sums(const uint16_t* sums, Finish finish) {
+  finish(load_word_sums(sums));
+}
+
 // Of Q queries, which rows' sums of entries, one for each code of BITS bits, are at least those in `least`, (Q,
 // kPlaneRows). Their tables lie `size` bytes apart.
 template <int BITS, int Q, bool FOURS>
 EMB_OP void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
                           const uint16_t* least, uint64_t* rows) {
-  if (BITS == 8)
+  if constexpr (BITS == 8)
     add_up_long<Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
-  else if (FOURS)
+  else if constexpr (FOURS)
     add_up_short<Q>(planes, bytes, table, size, AtLeast{least, rows});
   else
     add_up_halves<Q>(planes, stride, bytes, table, size, AtLeast{least, rows});
@@ -289,7 +347,7 @@ EMB_OP void rows_reaching(const uint8_t* planes, int64_t stride, int64_t bytes, 
 template <int Q, bool FOURS>
 EMB_OP void sum_rows(const uint8_t* planes, int64_t stride, int64_t bytes, const uint8_t* table, int64_t size,
                      uint16_t* sums) {
-  if (FOURS)
+  if constexpr (FOURS)
     add_up_short<Q>(planes, bytes, table, size, ToMemory{sums});
   else
     add_up_halves<Q>(planes, stride, bytes, table, size, ToMemory{sums});

@@ -135,6 +135,49 @@ def test_codes_in_column_order(name, nq, isa):
         np.testing.assert_array_equal(got[1], want[1])
 
 
+def many_columns(name, bits, rng, n):
+    """Inputs of codes of 75 bytes, which few queries read by strips of rows if they lie in column order."""
+    subspaces = {8: 75, 4: 149, 1: 600}[bits]
+    if name == "pq_topk":
+        codes = rng.integers(256, size=(n, 75), dtype=np.uint8)
+        codes[:, -1] &= 2**bits - 1  # of 4 bits, half of the last byte is left
+        return {"codes": codes, "codebooks": rng.standard_normal((subspaces, 2**bits, 2)).astype(np.float32)}
+    x = rng.standard_normal((n, subspaces)).astype(np.float32)
+    if name == "bits_topk":
+        return {"codes": kernels.bits_encode(x), "low": -0.7, "high": 0.8}
+    levels, step = np.array([-0.8, 0.8], np.float32), np.ones(subspaces, np.float32)
+    factor = rng.uniform(0.5, 1.5, n).astype(np.float16)
+    return {"codes": kernels.levels_encode(x, levels, step), "levels": levels, "step": step, "factor": factor}
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize(
+    ("name", "bits"), [("pq_topk", 8), ("pq_topk", 4), ("bits_topk", 1), ("levels_topk", 1)]
+)
+@pytest.mark.parametrize("masked", ["nothing", "most", "one run", "all but the ends"])
+def test_many_columns(name, bits, masked, isa):
+    """Strips that begin and end anywhere, by masks and by threads, and a last block of a few rows."""
+    rng, n = np.random.default_rng(5), 3 * 4096 + 37
+    inputs = many_columns(name, bits, rng, n)
+    at = np.arange(n)
+    mask = {
+        "nothing": None,
+        "most": rng.random(n) < 0.02,
+        "one run": (at < 5000) | (at > 5300),
+        "all but the ends": (at < 10) | (at >= n - 40),
+    }[masked]
+    dims = 2 * len(inputs["codebooks"]) if name == "pq_topk" else 600
+    queries = rng.standard_normal((3, dims)).astype(np.float32)
+    for nq in (1, 3):
+        rest = {**inputs, "queries": queries[:nq], "k": 20, "mask": mask}
+        want = search(name, rest, isa)
+        for threads in (1, 2):
+            columns = {**rest, "codes": np.asfortranarray(inputs["codes"])}
+            got = getattr(kernels, name)(**columns, isa=isa, threads=threads)
+            np.testing.assert_array_equal(got[0], want[0])
+            np.testing.assert_array_equal(got[1], want[1])
+
+
 @pytest.mark.parametrize("isa", LEVELS)
 def test_parts_of_codes_in_column_order(isa):
     """A view of some columns and rows of a larger array, and an array backwards."""

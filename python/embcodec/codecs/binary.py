@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from embcodec.kernels import bits_decode, bits_encode, bits_topk
+from embcodec.kernels import bits_decode, bits_encode
 
 from .base import Coder, Tensor
 from .rows import F32, U8, Bools, Floats, blocks
-from .scan import Hits
+from .scan import Hits, topk
 from .spec import register
 
 
@@ -55,9 +55,8 @@ class Binary(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return bits_topk(
-            codes, queries, k, low=self.low, high=self.high, metric=metric, mask=mask, threads=threads
-        )
+        inputs = codes, queries, k, self.low, self.high, "msb", metric, mask
+        return topk("bits_topk", codes, len(queries), k, inputs, threads)
 
 
 def _side_means(x: F32, threshold: F32) -> tuple[F32, F32]:

@@ -266,7 +266,7 @@ class Codec(Estimator):
         _checks.one_of("Codec.search", "metric", metric, METRICS)
         if mask is not None:
             mask = _checks.typed("Codec.search", "mask", as_array(mask), _checks.BOOL, len(checked))
-            mask = _checks.beside(mask, checked)
+            mask = _checks.beside(_checks.contiguous(mask), checked)
         scores, ids = self._beside(checked).search(checked, queries, k, metric, mask, threads)
         return as_given(scores, codes), as_given(ids, codes)
 

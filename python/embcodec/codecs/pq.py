@@ -11,7 +11,7 @@ from embcodec.kernels import pq_decode, pq_encode, pq_fit, pq_topk
 from .base import Coarse, Coder, Tensor, Transform
 from .linear import covariance
 from .rows import F32, F64, I64, U8, Bools, Floats, project
-from .scan import Hits
+from .scan import Hits, topk
 from .spec import register
 
 _OPQ_ROWS = 16384  # of the sample, that the rotation is fitted on
@@ -148,7 +148,8 @@ class PQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return pq_topk(codes, self.codebooks, queries, k, metric=metric, mask=mask, threads=threads)
+        inputs = codes, self.codebooks, queries, k, metric, mask, None, None
+        return topk("pq_topk", codes, len(queries), k, inputs, threads)
 
     def search_residual(
         self,

@@ -14,13 +14,12 @@ from embcodec.kernels import (
     rowsq_topk,
     sq_decode,
     sq_encode,
-    sq_topk,
 )
 from embcodec.kernels._checks import FLOAT32, beside
 
 from .base import Coarse, Coder, Tensor
 from .rows import F32, U8, Bools, Floats, empty, numbers, on_first, refuse_nonfinite, to_float32
-from .scan import Hits, topk_blocks
+from .scan import Hits, topk, topk_blocks
 from .spec import register
 
 _F16_MAX = np.float32(65504)
@@ -109,9 +108,8 @@ class SQ(Coder):
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
-        return sq_topk(
-            codes, self.lo, self.step, queries, k, bits=self.bits, metric=metric, mask=mask, threads=threads
-        )
+        inputs = codes, self.lo, self.step, queries, k, self.bits, metric, mask
+        return topk("sq_topk", codes, len(queries), k, inputs, threads)
 
     def search_residual(
         self,

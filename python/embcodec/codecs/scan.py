@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embcodec._backends import run
 from embcodec.kernels import flat_topk
-from embcodec.kernels._checks import FLOAT32
+from embcodec.kernels._checks import FLOAT32, INT64
 
 from .rows import F32, F64, I64, U8, Bools, blocks, empty, to_float32
 
@@ -135,6 +136,17 @@ def _followed(rows: F32, last: F64) -> F32:
     wide[:, d : d + 1] = last
     wide[:, d + 1 :] = 0
     return wide
+
+
+def topk(kernel: str, codes: U8, nq: int, k: int, inputs: tuple[object, ...], threads: int | None) -> Hits:
+    """The kernel of that name on `inputs`, its public arguments in order.
+
+    They were checked by `Codec.search`, or when they were fitted or loaded. A kernel's own function checks
+    them again, which takes longer than all else that a call of few rows does outside of the compiled code.
+    """
+    hits: Hits = empty(codes, (nq, k), FLOAT32), empty(codes, (nq, k), INT64)
+    run(kernel, inputs, hits, threads, None)
+    return hits
 
 
 def topk_blocks(
