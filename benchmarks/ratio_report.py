@@ -91,7 +91,15 @@ def _reached(record: Record) -> str:
     if not record.figure:
         return f"{record.peer} is not installed"
     figure = _figure(record.kind, record.figure[1])
-    return f"**{figure}**" if record.met else f"{figure}: {'; '.join(_missed(record))}"
+    text = f"**{figure}**" if record.met else f"{figure}: {'; '.join(_missed(record))}"
+    return "; ".join([text, *_faster_elsewise(record)])
+
+
+def _faster_elsewise(record: Record) -> Iterator[str]:
+    """Peers that are faster and do not count."""
+    for name, (_, ratio, _) in record.ratios.items():
+        if name not in record.equals and ratio < 1:
+            yield f"{name}, which does not count, is {1 / ratio:.1f} x faster"
 
 
 def _missed(record: Record) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from embcodec import Codec, kernels
 
-from .base import FAISS, OURS, QUERIES, Contest, Data, Goal, K, Line, installed
+from .base import FAISS, FAST_SCAN, OURS, QUERIES, Contest, Data, Goal, K, Line, installed
 from .codebooks import pq_codebooks
 
 Search = Callable[[Any], Any]
@@ -30,13 +30,14 @@ def contest(data: Data, nq: int, ours: Search, peers: dict[str, Search]) -> Cont
         rows=data.n * nq,
         quality=quality,
         measure="recall@10",
+        prepared=frozenset({FAST_SCAN}),
     )
 
 
-def _faiss(index: Any, x: Any) -> dict[str, Search]:
+def _faiss(index: Any, x: Any, name: str = FAISS) -> dict[str, Search]:
     """FAISS's search of an index that has the rows."""
     index.add(x)
-    return {FAISS: lambda q: index.search(q, K)[1]}
+    return {name: lambda q: index.search(q, K)[1]}
 
 
 def sq(data: Data, nq: int, bits: int) -> Contest:
@@ -102,11 +103,16 @@ def pq(data: Data, nq: int, bits: int, order: Order = "F") -> Contest:
     if installed("faiss"):
         import faiss
 
-        kind = faiss.IndexPQ if bits == 8 else faiss.IndexPQFastScan
-        index = kind(data.d, m, bits, faiss.METRIC_INNER_PRODUCT)
-        faiss.copy_array_to_vector(codebooks.ravel(), index.pq.centroids)
-        index.is_trained = True
-        peers |= _faiss(index, data.x)
+        def search(kind: Any, name: str) -> dict[str, Search]:
+            index = kind(data.d, m, bits, faiss.METRIC_INNER_PRODUCT)
+            faiss.copy_array_to_vector(codebooks.ravel(), index.pq.centroids)
+            index.is_trained = True
+            return _faiss(index, data.x, name)
+
+        if bits == 8 or order == "C":
+            peers |= search(faiss.IndexPQ, FAISS)
+        if bits == 4:
+            peers |= search(faiss.IndexPQFastScan, FAST_SCAN if order == "C" else FAISS)
     ours: Search = lambda q: kernels.pq_topk(codes, codebooks, q, K, threads=data.threads)[1]  # noqa: E731
     return contest(data, nq, ours, peers)
 
@@ -116,9 +122,11 @@ def rabitq(data: Data, nq: int, order: Order = "F") -> Contest:
     if installed("faiss"):
         import faiss
 
-        index = faiss.index_factory(data.d, f"RR{data.d},RaBitQfs", faiss.METRIC_INNER_PRODUCT)
-        index.train(data.x)
-        peers |= _faiss(index, data.x)
+        kinds = {FAISS: "RaBitQ", FAST_SCAN: "RaBitQfs"} if order == "C" else {FAISS: "RaBitQfs"}
+        for name, kind in kinds.items():
+            index = faiss.index_factory(data.d, f"RR{data.d},{kind}", faiss.METRIC_INNER_PRODUCT)
+            index.train(data.x)
+            peers |= _faiss(index, data.x, name)
     return contest(data, nq, _codec(data, "RaBitQ1", order), peers)
 
 

@@ -59,9 +59,24 @@ def test_a_missed_goal_says_by_how_much():
 
     text = tables([record(goal=4.0, equals=["FAISS", "NumKong"]), record(dims=768, level="avx2", goal=1.0)])
     assert "2.00 x: 50% short; NumKong is 2.0 x faster" in text
-    assert "| **2.00 x** |" in text
+    assert "| **2.00 x**" in text
     assert "0 of 1 goals met" in text
     assert "1 of 1 goals met" in text
+
+
+def test_a_faster_peer_that_does_not_count_is_named():
+    from ratio_report import tables
+
+    text = tables([record(equals=["FAISS"])])
+    assert "**2.00 x**; NumKong, which does not count, is 2.0 x faster |" in text
+    assert "1 of 1 goals met" in text
+
+
+def test_peers_with_codes_brought_into_another_order_do_not_count():
+    from lines import Contest
+
+    contest = Contest(lambda: None, quality={"embcodec": 0.9, "a": 0.9, "b": 0.9}, prepared=frozenset("a"))
+    assert [contest.does_the_job(name) for name in "ab"] == [False, True]
 
 
 def test_results_do_the_job_of_a_peer_up_to_noise():
