@@ -61,6 +61,8 @@ def test_a_curve_keeps_what_no_other_beats_and_is_linear_in_the_logarithm_of_byt
     assert recall_at(curve, 8) == pytest.approx(0.7)
     assert bytes_at(curve, 0.7) == pytest.approx(8)
     assert recall_at(curve, 3) is None
+    assert recall_at(curve, 17.5) == 0.9  # which a code of 16 bytes fits
+    assert recall_at(curve, 18) is None
     assert bytes_at(curve, 0.95) is None
     assert bytes_at(curve, 0.3) == 4
 

@@ -1,16 +1,25 @@
 """What the trellis gains: the codebooks that are shipped, and the codec beside a product quantizer."""
 
 from itertools import combinations_with_replacement
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embcodec import Codec, available_isa, get_isa, set_isa
+from embcodec import Codec, available_isa, get_isa, load, set_isa
 from embcodec.codecs.chain import Chain
 from embcodec.codecs.coarse import Residual
-from embcodec.codecs.trellis import _DISTORTION, TCQ, _first_rates, _gaussian_books, _quantized, allocate
+from embcodec.codecs.trellis import (
+    _DISTORTION,
+    TCQ,
+    _first_rates,
+    _gaussian_books,
+    _quantized,
+    _Trial,
+    allocate,
+)
 from embcodec.data import load_sample
 from embcodec.kernels import flat_topk, trellis_decode, trellis_encode
 from embcodec.reference.trellis import RATES, UNIT, are_rates, code_size
@@ -96,7 +105,7 @@ def test_the_factor_keeps_the_length_of_what_is_coded_and_finds_more(monkeypatch
         _, found = codec.search(codes, queries, 10, "cosine")
         return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
 
-    codec = Codec("IVF64,TCQ23B").fit(x)
+    codec = Codec("IVF64,TCQ31B").fit(x)
     codes, coder = codec.encode(x), codec._chain.coder
     assert isinstance(coder, Residual)
     assert isinstance(coder.inner, TCQ)
@@ -106,9 +115,38 @@ def test_the_factor_keeps_the_length_of_what_is_coded_and_finds_more(monkeypatch
     step = np.log(coder.inner.factors[1] / coder.inner.factors[0])
     assert np.abs(np.log(decoded[coded > 0.1] / coded[coded > 0.1])).max() < step
 
-    monkeypatch.setattr(TCQ, "_recall", lambda *args: 1.0)  # so that it does not pay
-    plain = Codec("IVF64,TCQ23B").fit(x)
+    monkeypatch.setattr(_Trial, "recall", lambda *args: 1.0)  # so that it does not pay
+    plain = Codec("IVF64,TCQ31B").fit(x)
     assert recall(codec, codes) > recall(plain, plain.encode(x)) + 0.005
+
+
+def test_a_factor_of_all_rows_behind_centroids_finds_more(tmp_path: Path) -> None:
+    sample = load_sample()
+    x, queries = sample.base.astype(np.float32), sample.queries.astype(np.float32)
+    _, true = flat_topk(x, queries, 10)
+
+    def recall(codec: Codec) -> float:
+        _, found = codec.search(codes, queries, 10, "cosine")
+        return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+
+    codec = Codec("IVF64,TCQ8B").fit(x)
+    codes, coder = codec.encode(x), codec._chain.coder
+    assert isinstance(coder, Residual)
+    assert isinstance(coder.inner, TCQ)
+    assert coder.inner.factored[0] == 0
+    gain = coder.inner.factors[0]
+    assert gain > 1
+    decoded, found = codec.decode(codes), recall(codec)
+    scores, ids = codec.search(codes, queries, 10)
+    np.testing.assert_allclose(scores, np.einsum("qkd,qd->qk", decoded[ids], queries), atol=1e-5)
+    codec.save(tmp_path / "codec.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "codec.safetensors").decode(codes), decoded)
+
+    coder.inner.factors = np.ones(256, np.float32)
+    base = coder.inner.mean + coder.centroids[codes[:, 0]]
+    np.testing.assert_allclose(decoded - base, gain * (codec.decode(codes) - base), atol=1e-5)
+    assert (codec.encode(x) == codes).all()
+    assert found > recall(codec) + 0.005
 
 
 def test_recall_is_above_that_of_a_product_quantizer_of_as_many_bytes() -> None:

@@ -27,6 +27,7 @@ _PRIOR = 32  # samples for which a level of the Gaussian book counts
 _SCAN_UNIT = 64  # components that a scan looks up at a time
 _TRIAL_ROWS, _TRIAL_QUERIES, _TRIAL_K = 8192, 1024, 10
 _FEWEST_TRIAL_ROWS = 512
+_GAINS = np.arange(21, 33, dtype=np.float32) / np.float32(20)  # 1.05 to 1.6
 _UNIT_LENGTH = 0.01  # how far the square of a length may be from 1: vectors stored as float16 are
 
 
@@ -37,7 +38,8 @@ class TCQ(Coder):
     The components are ordered by weighted energy and get 0 to 6 bits each, so that the weighted distortion is
     least for the budget (reverse water-filling); a window of 8 bits moving along the row's bit string chooses
     among 256 levels. A component's weight is the square root of what queries put there. Where it raises the
-    recall on a sample, one of the bytes chooses a factor that makes a decoded row as long as it was.
+    recall on a sample, one of the bytes chooses a factor that makes a decoded row as long as it was, or all
+    rows behind centroids have one factor.
     """
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
@@ -49,7 +51,7 @@ class TCQ(Coder):
     rates: U8  # (d,) half bits
     codebooks: np.typing.NDArray[np.int8]  # (8, 128)
     factored: U8  # (1,) whether the byte of a factor stands behind the bits
-    factors: F32  # (256,) ascending
+    factors: F32  # (256,) ascending; not `factored`: the first is that of all rows
 
     def __init__(self, text: str, size: str | None, bits: str | None) -> None:
         super().__init__(text)
@@ -114,23 +116,45 @@ class TCQ(Coder):
         spread: F32,
         rng: np.random.Generator,
     ) -> None:
-        """With the factor or without, whichever finds more of the queries' true neighbours."""
+        """With a factor for each row, one for all or none, whichever finds most of the queries' neighbours.
+
+        One for all tells only where there are several centroids.
+        """
         z = project(x, self.transposed("components"), self.mean)
         size = self.code_size(x.shape[1])
         plain = self._fitted(z, size, weight, spread, 0)
         self.__dict__.update(plain)
-        if size <= 4 or len(x) < _FEWEST_TRIAL_ROWS:
+        if len(x) < _FEWEST_TRIAL_ROWS:
             return
         left = coarse.left(x)
         rows = coarse.add_to(left)
         count = min(_TRIAL_QUERIES, len(x) // 2)
-        asked = rows[rng.choice(len(x), count, replace=False)] if queries is None else queries[:count]
-        without = self._recall(left, coarse, rows, asked)
-        self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
-        z = project(left, self.transposed("components"), self.mean)
-        self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
-        if self._recall(left, coarse, rows, asked) <= without:
-            self.__dict__.update(plain)
+        trial = _Trial(
+            coarse,
+            rows,
+            rows[rng.choice(len(x), count, replace=False)] if queries is None else queries[:count],
+        )
+        codes = self._trial_codes(left)
+        most = trial.recall(self, codes)
+        for gain in _GAINS if coarse.ids is not None else ():
+            self.factors = np.full(256, gain, np.float32)
+            found = trial.recall(self, codes)
+            if found <= most:
+                break
+            most, plain["factors"] = found, self.factors
+        if size > 4:
+            self.__dict__.update(self._fitted(z, size - 1, weight, spread, 1))
+            z = project(left, self.transposed("components"), self.mean)
+            self.factors = _factor_table(z, trellis_decode(self._strings(z), *self._books()))
+            if trial.recall(self, self._trial_codes(left)) > most:
+                return
+        self.__dict__.update(plain)
+
+    def _trial_codes(self, x: F32) -> U8:
+        codes = np.empty((len(x), self.code_size(x.shape[1])), np.uint8)
+        self.d = x.shape[1]
+        self.encode(x, codes)
+        return codes
 
     def _fitted(self, z: F32, size: int, weight: F32, spread: F32, factored: int) -> dict[str, object]:
         """Rates, then codebooks refined on the components z, for a bit string of `size` bytes."""
@@ -151,26 +175,18 @@ class TCQ(Coder):
             "factors": factors,
         }
 
-    def _recall(self, x: F32, coarse: Coarse, rows: F32, queries: F32) -> float:
-        """Of the nearest rows, the share that the codes of x, which a coarse stage left of them, find too.
-
-        By inner product, and by cosine as well where all rows have unit length: it asks for the same then.
-        """
-        k = _TRIAL_K
-        codes = np.empty((len(x), self.code_size(x.shape[1])), np.uint8)
-        self.d = x.shape[1]
-        self.encode(x, codes)
-        _, true = flat_topk(rows, queries, k)
-        shares = []
-        for metric in ("ip", "cosine") if _have_unit_length(rows) else ("ip",):
-            _, found = self.search_residual(codes, coarse, queries, k, metric, None, None)
-            shares.append((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
-        return float(np.mean(shares))
-
     # -- encode, decode, search
 
     def _books(self) -> tuple[np.typing.NDArray[np.int8], F32, U8]:
+        """What components are coded by."""
         return self.codebooks, self.step, self.rates
+
+    def _decoding_books(self) -> tuple[np.typing.NDArray[np.int8], F32, U8]:
+        """What rows are decoded by, but for a factor of their own."""
+        if self.factored[0]:
+            return self._books()
+        step = self.kept("step", (self.step, self.factors), lambda: self.step * self.factors[0])
+        return self.codebooks, step, self.rates
 
     def _strings(self, z: F32) -> U8:
         return trellis_encode(z, *self._books(), self.weight)
@@ -194,7 +210,7 @@ class TCQ(Coder):
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         part, factors = self._part(codes)
-        z = trellis_decode(part, *self._books(), factors)
+        z = trellis_decode(part, *self._decoding_books(), factors)
         return np.add(project(z, self.components), self.mean, out=out)
 
     def search(
@@ -225,17 +241,18 @@ class TCQ(Coder):
         first = _first_rates(self.rates)
         kept = len(codes) if self.k_factor is None else k * self.k_factor
         part, factors = self._part(codes)
+        books = codebooks, step, _ = self._decoding_books()
         if kept >= len(codes) or not first.any():
-            return scan(part, *self._books(), queries, k, mask=mask, factors=factors, centroid=coarse.ids)
-        begin, books = codes[:, : stream_size(first)], (self.codebooks, self.step, first)
-        _, ids = scan(begin, *books, queries, kept, mask=mask, centroid=coarse.ids)
+            return scan(part, *books, queries, k, mask=mask, factors=factors, centroid=coarse.ids)
+        begin = codes[:, : stream_size(first)]
+        _, ids = scan(begin, codebooks, step, first, queries, kept, mask=mask, centroid=coarse.ids)
         ids = np.sort(ids, axis=1)  # -1, for none, comes first
         hits = np.empty_like(ids[:, :k], dtype=np.float32), np.empty_like(ids[:, :k])
         for i in range(len(queries)):
             rows = np.maximum(ids[i], 0)
             scores, at = scan(
                 part[rows],
-                *self._books(),
+                *books,
                 queries[i : i + 1],
                 k,
                 mask=ids[i] >= 0,
@@ -267,6 +284,23 @@ def _check_rates(rates: U8, size: int) -> None:
         raise ValueError(
             f"tensor rates must fall, be equal over each {UNIT} components, pair up at 1 and fit the code"
         )
+
+
+class _Trial:
+    """What codecs of a sample's rows find of the nearest of them."""
+
+    def __init__(self, coarse: Coarse, rows: F32, queries: F32) -> None:
+        self.coarse, self.queries = coarse, queries
+        self.metrics = ("ip", "cosine") if _have_unit_length(rows) else ("ip",)  # which ask for the same then
+        _, self.true = flat_topk(rows, queries, _TRIAL_K)
+
+    def recall(self, coder: TCQ, codes: U8) -> float:
+        """The share that is found by the codes of what the coarse stage left of the rows."""
+        shares = []
+        for metric in self.metrics:
+            _, found = coder.search_residual(codes, self.coarse, self.queries, _TRIAL_K, metric, None, None)
+            shares.append((found[:, :, None] == self.true[:, None, :]).any(axis=2).mean())
+        return float(np.mean(shares))
 
 
 def _have_unit_length(x: F32) -> bool:
