@@ -92,10 +92,10 @@ def _reached(record: Record) -> str:
         return f"{record.peer} is not installed"
     figure = _figure(record.kind, record.figure[1])
     text = f"**{figure}**" if record.met else f"{figure}: {'; '.join(_missed(record))}"
-    return "; ".join([text, *_faster_elsewise(record)])
+    return "; ".join([text, *_faster_uncounted(record)])
 
 
-def _faster_elsewise(record: Record) -> Iterator[str]:
+def _faster_uncounted(record: Record) -> Iterator[str]:
     """Peers that are faster and do not count."""
     for name, (_, ratio, _) in record.ratios.items():
         if name not in record.equals and ratio < 1:

@@ -21,7 +21,7 @@ class Record:
         seconds: medians, of ours, the peers, a copy of the rows, the kernel alone.
         ratios: a peer's time over ours, as `figure`.
         quality: of the results, by name, and `measure` says of what kind.
-        equals: the peers whose results are as good as ours.
+        equals: the peers that count: whose results are as good as ours, from what ours has.
         does_less: whether our result is worse than that of the peer that the goal names.
     """
 

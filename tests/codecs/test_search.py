@@ -284,3 +284,13 @@ def test_what_a_search_keeps_goes_with_the_fit(spec: str, rows: np.ndarray, quer
             found = [*found, coder.search(codes, queries, 10, "ip", None, None)]
     for got, expected in zip(found[1], found[2]):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("coder", ["SQ8", "PQ4x8", "Binary", "F16", "TCQ2"])
+def test_a_query_that_overflows_in_a_transform_is_refused(coder: str) -> None:
+    x = np.random.default_rng(7).standard_normal((400, 32), np.float32)
+    codec = Codec(f"RR,{coder}").fit(x)
+    rotation = codec._chain.transforms[0].tensors()["rotation"]
+    query = 3e38 * np.sign(rotation[:, :1].T)  # the first component is their sum, too large for float32
+    with pytest.raises(ValueError, match=r"^\S*RR,\S*: queries has a non-finite value in row 0$"):
+        codec.search(codec.encode(x), query, 3)

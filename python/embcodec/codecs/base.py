@@ -136,7 +136,7 @@ class Transform(Stage):
 
     @abstractmethod
     def adjoint(self, q: F32) -> F32:
-        """A'q, (nq, out_dim), in C order."""
+        """A'q, (nq, out_dim)."""
 
 
 @dataclass(frozen=True)

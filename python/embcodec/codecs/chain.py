@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embcodec.kernels import hadamard_sq_encode
+from embcodec.kernels import _checks, hadamard_sq_encode
 
 from .base import Coarse, Stage, Transform
 from .rotation import HR
@@ -90,7 +90,10 @@ class Chain:
             return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
         if folded is not None:
-            return folded.unfold(self.coder.search(codes, folded.queries, k, metric, mask, threads))
+            pulled = _checks.queries(
+                self.spec, folded.queries, codes, self.coder.d
+            )  # they may have overflowed
+            return folded.unfold(self.coder.search(codes, pulled, k, metric, mask, threads))
         row_bytes = 4 * max(self.dims(queries.shape[1]))
         placed = place(self.transforms, queries) if metric == "cosine" else None
         if placed is None:

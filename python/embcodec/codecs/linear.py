@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from embcodec.kernels._checks import contiguous
-
 from .base import Tensor, Transform
 from .rows import F32, F64, project
 from .spec import register
@@ -94,7 +92,7 @@ class MRL(_Sized):
         return np.pad(z, ((0, 0), (0, self.d - self.size)))
 
     def adjoint(self, q: F32) -> F32:
-        return contiguous(q[:, : self.size])
+        return q[:, : self.size]
 
 
 @register

@@ -141,8 +141,8 @@ def _followed(rows: F32, last: F64) -> F32:
 def topk(kernel: str, codes: U8, nq: int, k: int, inputs: tuple[object, ...], threads: int | None) -> Hits:
     """The kernel of that name on `inputs`, its public arguments in order.
 
-    They were checked by `Codec.search`, or when they were fitted or loaded. A kernel's own function checks
-    them again, which takes longer than all else that a call of few rows does outside of the compiled code.
+    They were checked by `Codec.search` and `Chain.search`, or when they were fitted or loaded. A kernel's own
+    function checks them again: about half of what a call of few rows takes outside of the compiled code.
     """
     hits: Hits = empty(codes, (nq, k), FLOAT32), empty(codes, (nq, k), INT64)
     run(kernel, inputs, hits, threads, None)
