@@ -94,11 +94,15 @@ int64_t assign(const Kernels& kernels, const Rows& x, const float* codebook, int
                         [&](Range rows, float* scratch) { return kernels.vq_encode(x, c, ids, rows, scratch); });
 }
 
-int64_t kmeans(const Kernels& kernels, const Rows& x, int64_t k, int iterations, uint64_t seed, float* codebook,
-               int32_t* ids, double* inertia, int threads) {
+int64_t kmeans(const Kernels& kernels, const Rows& x, int64_t k, int iterations, uint64_t seed, const float* init,
+               float* codebook, int32_t* ids, double* inertia, int threads) {
   Lloyd lloyd(kernels, x, k, codebook, ids, threads);
-  const std::vector<uint32_t> rows = sample_rows(x.n, k, seed);
-  for (int64_t c = 0; c < k; ++c) lloyd.set_codeword(c, rows[static_cast<size_t>(c)]);
+  if (init) {
+    std::copy_n(init, k * x.d, codebook);
+  } else {
+    const std::vector<uint32_t> rows = sample_rows(x.n, k, seed);
+    for (int64_t c = 0; c < k; ++c) lloyd.set_codeword(c, rows[static_cast<size_t>(c)]);
+  }
   const int64_t bad = lloyd.assign_rows();
   if (bad != kAllFinite) return bad;
   std::vector<int32_t> before;

@@ -115,6 +115,11 @@ void copy_to_host(void* to, const void* from, int64_t bytes, const Call& call) {
   check(cudaStreamSynchronize(stream));
 }
 
+void copy_on_device(void* to, const void* from, int64_t bytes, const Call& call) {
+  const cudaStream_t stream = static_cast<cudaStream_t>(call.stream);
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream));
+}
+
 void copy_to_device(void* to, const void* from, int64_t bytes, const Call& call) {
   const cudaStream_t stream = static_cast<cudaStream_t>(call.stream);
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream));

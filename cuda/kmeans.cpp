@@ -92,14 +92,18 @@ class Lloyd {
 
 }  // namespace
 
-int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, float* codebook, int32_t* ids,
-                   double* inertia, const Call& call) {
+int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, const float* init, float* codebook,
+                   int32_t* ids, double* inertia, const Call& call) {
   const Memory memory(x.n, k, call.scratch);
   if (!call.scratch) return memory.bytes;
   Lloyd lloyd(x, k, codebook, ids, memory, call);
-  std::vector<uint32_t> places(static_cast<size_t>(k));
-  std::iota(places.begin(), places.end(), 0u);
-  lloyd.set_codewords(sample_rows(x.n, k, seed), places);
+  if (init) {
+    copy_on_device(codebook, init, 4 * k * x.d, call);
+  } else {
+    std::vector<uint32_t> places(static_cast<size_t>(k));
+    std::iota(places.begin(), places.end(), 0u);
+    lloyd.set_codewords(sample_rows(x.n, k, seed), places);
+  }
   lloyd.assign();
   if (lloyd.refused()) return 0;
   for (int i = 0; i < iterations; ++i) {
@@ -118,7 +122,7 @@ int64_t pq_fit(const Rows& x, int64_t m, int bits, int iterations, uint64_t seed
     Rows part = x;
     part.data += s * dsub * x.col_stride;
     part.d = dsub;
-    kmeans_fit(part, ksub, iterations, seed + static_cast<uint64_t>(s), codebooks + s * ksub * dsub,
+    kmeans_fit(part, ksub, iterations, seed + static_cast<uint64_t>(s), nullptr, codebooks + s * ksub * dsub,
                reinterpret_cast<int32_t*>(call.scratch + own), nullptr, call);
   }
   return 0;

@@ -17,6 +17,7 @@ void squared_errors(const Rows& x, const float* codebook, const int32_t* ids, do
 void sum_errors(const double* errors, int64_t n, double* sum, const Call& call);
 
 void copy_to_host(void* to, const void* from, int64_t bytes, const Call& call);  // waits
+void copy_on_device(void* to, const void* from, int64_t bytes, const Call& call);
 void copy_to_device(void* to, const void* from, int64_t bytes, const Call& call);
 
 }  // namespace cuda

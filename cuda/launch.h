@@ -72,10 +72,14 @@ int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, const Call& call);
 int64_t pq_decode(const Codes& codes, const Pq& p, float* out, const Call& call);
 int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, float* tables, const Call& call);
 int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call);
-// These two wait for the device after each iteration. `inertia` is the host's.
-int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, float* codebook, int32_t* ids,
-                   double* inertia, const Call& call);
+// These two wait for the device after each iteration. `inertia` is the host's; `init` may be null.
+int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, const float* init, float* codebook,
+                   int32_t* ids, double* inertia, const Call& call);
 int64_t pq_fit(const Rows& x, int64_t m, int bits, int iterations, uint64_t seed, float* codebooks, const Call& call);
+
+// Of Rq, `matrix` and `half` are unused: the encoder has its own in scratch memory.
+int64_t rq_encode(const Rows& x, const Rq& p, CodesOut out, const Call& call);
+int64_t rq_decode(const Codes& codes, const Rq& p, float* out, const Call& call);
 
 int64_t topk_encode(const Rows& x, int64_t k, const SparseOut& out, const Call& call);
 int64_t topk_decode(const Sparse& s, int64_t d, float* out, const Call& call);

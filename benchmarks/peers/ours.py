@@ -12,7 +12,8 @@ from embcodec.codecs.chain import Chain
 from .base import F32, I64, METRICS, Peer, Setting
 
 FAMILY = "embcodec"
-SPECS = ("TCQ{}B", "IVF256,TCQ{}B", "IVF8192,TCQ{}B")
+SPECS = ("TCQ{}B", "IVF256,TCQ{}B", "IVF8192,TCQ{}B", "RQ3x8,TCQ{}B", "RQ{}x8")
+MOST_STAGES = 24  # of RQ alone: more take long to fit, and find less than TCQ
 RATES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 2, 8 / 3, 10 / 3, 4, 5, 6)  # bits a dimension
 
 
@@ -41,7 +42,7 @@ def settings(d: int, specs: Sequence[str] = SPECS, rates: Sequence[float] = RATE
     for spec in specs:
         for size in [round(d * rate / 8) for rate in rates] if "{}" in spec else [0]:
             name = filled(spec, size, d)
-            if name is not None:
+            if name is not None and not (spec == "RQ{}x8" and size > MOST_STAGES):
                 centroids = re.match(r"IVF(\d+)", name)
                 yield Setting(
                     FAMILY, name, partial(Ours, name), least_rows=int(centroids[1]) if centroids else 0
@@ -51,7 +52,7 @@ def settings(d: int, specs: Sequence[str] = SPECS, rates: Sequence[float] = RATE
 def filled(spec: str, size: int, d: int) -> str | None:
     """The spec whose code has `size` bytes for d dimensions; None if it has no such size."""
     try:
-        some = d // 2
+        some = 8
         beside = Chain(spec.format(some)).code_size(d) - some  # a coarse id, which the coder does not count
         name = spec.format(size - beside)
         Chain(name).code_size(d)

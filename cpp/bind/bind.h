@@ -175,6 +175,7 @@ void register_rotation(py::module_& m);
 void register_projection(py::module_& m);
 void register_cluster(py::module_& m);
 void register_pq(py::module_& m);
+void register_rq(py::module_& m);
 void register_sparse(py::module_& m);
 void register_trellis(py::module_& m);
 

@@ -5,17 +5,18 @@
 namespace embcodec {
 namespace {
 
-double kmeans_fit(const py::array& x, int dtype, int64_t k, int iterations, uint64_t seed, F32 codebook, I32 ids,
-                  int threads, int isa) {
+double kmeans_fit(const py::array& x, int dtype, int64_t k, int iterations, uint64_t seed, const MaybeF32& init,
+                  F32 codebook, I32 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Rows rows = rows_of(x, dtype);
+  const float* first = init ? init->data() : nullptr;
   float* codebook_out = codebook.mutable_data();
   int32_t* ids_out = ids.mutable_data();
   double inertia = 0.0;
   int64_t bad;
   {
     py::gil_scoped_release release;
-    bad = kmeans(kernels, rows, k, iterations, seed, codebook_out, ids_out, &inertia, threads);
+    bad = kmeans(kernels, rows, k, iterations, seed, first, codebook_out, ids_out, &inertia, threads);
   }
   if (bad != kAllFinite) refuse_row("kmeans_fit", bad);
   return inertia;

@@ -33,6 +33,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   register_projection(m);
   register_cluster(m);
   register_pq(m);
+  register_rq(m);
   register_sparse(m);
   register_trellis(m);
 }

@@ -33,8 +33,8 @@ int64_t fit_subspaces(const Kernels& kernels, const Rows& x, int64_t m, int64_t 
     parallel_ranges(x.n, kRowGrain, threads, row_scratch(dsub),
                     [&](Range r, float* scratch) { kernels.convert_rows(part, values.data(), r, scratch); });
     double inertia;
-    kmeans(kernels, copy, ksub, iterations, seed + static_cast<uint64_t>(s), codebooks + s * ksub * dsub, ids.data(),
-           &inertia, threads);
+    kmeans(kernels, copy, ksub, iterations, seed + static_cast<uint64_t>(s), nullptr, codebooks + s * ksub * dsub,
+           ids.data(), &inertia, threads);
   }
   return kAllFinite;
 }

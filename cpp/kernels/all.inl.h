@@ -6,6 +6,7 @@
 #include "levels.inl.h"
 #include "projection.inl.h"
 #include "rotation.inl.h"
+#include "rq.inl.h"
 #include "scalar.inl.h"
 #include "sparse.inl.h"
 #include "sparse_scan.inl.h"
@@ -23,6 +24,7 @@ const Kernels kernels = {
     hadamard_rotate, project,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
     pq_encode, pq_decode, pq_tables, pq_topk,
+    rq_encode, rq_decode,
     topk_encode, topk_decode, sparse_topk,
     trellis_encode, trellis_decode, trellis_topk,
     dot16,

@@ -77,6 +77,21 @@ struct Pq {
   int64_t m, ksub, dsub;
 };
 
+constexpr int64_t kRqWords = 256;  // codewords of a stage
+// Codebooks (m, 256, d) that add up. The encoder's alone: these as a matrix (d, m * 256), half their squared lengths
+// (m, 256), and the inner products of codewords of any two stages; how many paths a beam has, and how many are written.
+struct Rq {
+  const float* codebooks;
+  const float* matrix;
+  const float* half;
+  const float* products;  // (m * (m - 1) / 2, 256, 256)
+  int64_t m, d, beam, keep;
+  // The products of a codeword of stage t with those of a later stage s.
+  EMB_HD const float* with(int64_t t, int64_t word, int64_t s) const {
+    return products + ((s * (s - 1) / 2 + t) * kRqWords + word) * kRqWords;
+  }
+};
+
 // k entries a row; those of a row are contiguous, rows lie any stride (in bytes) apart. Indices are uint16, or uint32
 // where `wide`.
 struct Sparse {
@@ -181,6 +196,8 @@ struct Kernels {
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
   void (*pq_topk)(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
                   float* scratch);
+  int64_t (*rq_encode)(const Rows& x, const Rq& p, CodesOut out, Range r, float* scratch);
+  void (*rq_decode)(const Codes& codes, const Rq& p, RowsOut out, Range r);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
   int64_t (*topk_decode)(const Sparse& s, int64_t d, float* out, Range r);  // ... or the first row
   int64_t (*sparse_topk)(const Sparse& s, const Scan& scan, Range rows, Range queries,
@@ -311,6 +328,14 @@ static constexpr int64_t pq_topk_scratch(int64_t m, int64_t ksub, int64_t dsub, 
   const int64_t decoded = centroids ? padded16((m + 3) / 4) + scan_scratch(m * dsub, queries) : 0;
   const int64_t most = tables > levels ? tables : levels;
   return padded16(m * ksub) + (most > decoded ? most : decoded);
+}
+
+// Residual quantization: products of some rows with all codewords, and of these rows a projection, or one's values and
+// paths.
+static constexpr int64_t rq_encode_scratch(int64_t d, int64_t m, int64_t beam) {
+  const int64_t paths = beam * kRqWords + 3 * padded16(beam) + padded16(beam * m / 2 + 16),
+                projection = projection_scratch(d);
+  return kProjectedRows * m * kRqWords + (paths > projection ? paths : projection);
 }
 
 // ... and for sparse rows: a row, values and indices of candidates, which are written 16 at a time.

@@ -27,6 +27,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   register_projection(m);
   register_cluster(m);
   register_pq(m);
+  register_rq(m);
   register_sparse(m);
   register_trellis(m);
 }

@@ -197,9 +197,9 @@ def project(
 ) -> None: ...
 
 # cluster: codebook float32 (k, d). kmeans_fit returns the inertia, a float64 sum of (x - c)^2 taken
-# directly. Initial codewords are rows perm[0:k] of a partial Fisher-Yates shuffle: perm = 0..n-1; for i in
-# 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64 started at `seed` (s +=
-# 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
+# directly. Initial codewords are `init` (k, d), or rows perm[0:k] of a partial Fisher-Yates shuffle:
+# perm = 0..n-1; for i in 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64
+# started at `seed` (s += 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
 # 0x94D049BB133111EB; z ^ z >> 31). Then up to `iterations` times: assign; stop if no id changed; replace
 # each codeword by the mean of its rows (float64 in row order, then float32); each empty cluster, by
 # ascending id, becomes the not yet taken row farthest from the codeword it was assigned to (before this
@@ -210,6 +210,7 @@ def kmeans_fit(
     k: int,
     iterations: int,
     seed: int,
+    init: _F32 | None,
     codebook_out: _F32,
     ids_out: _I32,
     threads: int,
@@ -253,6 +254,18 @@ def pq_topk(
     isa: int,
     /,
 ) -> None: ...
+
+# rq: codebooks float32 (m, 256, d), products (m * (m - 1) / 2, 256, 256). A codeword c of stage s behind a
+# path has the value ((dot16(c, c) * 0.5 - project(x, c)) + its products with the path's codewords in order) +
+# the path's own value, which is 0 at first. The next paths are those of the least values, NaN as infinity,
+# then of the least path * 256 + codeword. rq_decode adds codewords in order of stages.
+def rq_encode(
+    x: _Any, dtype: int, codebooks: _F32, products: _F32, beam: int, codes_out: _U8, threads: int, isa: int, /
+) -> None: ...
+def rq_beam(
+    x: _Any, dtype: int, codebooks: _F32, products: _F32, beam: int, codes_out: _U8, threads: int, isa: int, /
+) -> None: ...
+def rq_decode(codes: _U8, codebooks: _F32, x_out: _F32, threads: int, isa: int, /) -> None: ...
 
 # sparse: indices uint16 where d <= 65536, else uint32; in each row strictly ascending and below d. values
 # float32. d is that of x_out and of queries. l2 is -((qq - 2*ip) + vv).

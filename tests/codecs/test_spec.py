@@ -14,7 +14,7 @@ from embcodec.codecs import Codec, parse_spec
 COMMON = (
     "F16", "BF16", "SQ8", "SQ6", "SQ4", "SQ4:q0.002", "SQ8:row", "SQ4:row", "Binary", "Binary:mean",
     "Binary:median", "LM1", "LM8", "RaBitQ1", "RaBitQ8", "TCQ2", "TCQ0.25", "TCQ96B", "IVF256,TCQ48B",
-    "VQ1024", "PQ48x8", "PQ96x4", "Top32", "Top32:f32", "Center,SQ8", "Norm,SQ8",
+    "RQ8x8", "RQ2x8,TCQ48B", "VQ1024", "PQ48x8", "PQ96x4", "Top32", "Top32:f32", "Center,SQ8", "Norm,SQ8",
     "MRL128,SQ8", "PCA128,SQ8", "HR,SQ4", "RR,Binary", "JL128,F16", "Center,Norm,PCA64,RR,PQ8x8",
 )  # fmt: skip
 
@@ -107,6 +107,7 @@ def test_seed_range(seed: int) -> None:
         ("MRL8,TCQ2", None),
         ("MRL4,TCQ2", "TCQ2 must be 2B to 4B for 4 dimensions"),
         ("PCA16,PQ3x4", "PQ3x4 needs dimensions that 3 divides, got 16"),
+        ("MRL8,RQ99x8", None),
         ("VQ701", "VQ701 needs at least 701 rows to fit, got 700"),
         ("MRL8,PQ2x8", None),
     ],
@@ -130,6 +131,7 @@ def test_dimensions_and_rows_that_a_stage_cannot_take(spec: str, message: str | 
         ("Top32:f32", 384, 192), ("Top32", 65536, 128), ("Top32", 65537, 192), ("PCA128,SQ8", 384, 128),
         ("HR,Binary", 100, 16), ("LM1", 384, 51), ("LM2", 100, 28), ("RaBitQ4", 384, 195),
         ("OPQ48,PQ48x8", 384, 48), ("TCQ96B", 384, 96), ("TCQ0.5", 384, 24), ("IVF256,TCQ48B", 384, 49),
+        ("RQ12x8", 384, 12), ("RQ3x8,TCQ45B", 384, 48),
         ("IVF257,LM1", 384, 53),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from embcodec import Codec, available_isa, get_isa, load, set_isa
 from embcodec.codecs.chain import Chain
-from embcodec.codecs.coarse import Residual
+from embcodec.codecs.residual import Residual
 from embcodec.codecs.trellis import (
     _DISTORTION,
     TCQ,
@@ -117,7 +117,7 @@ def test_the_factor_keeps_the_length_of_what_is_coded_and_finds_more(monkeypatch
     assert isinstance(coder, Residual)
     assert isinstance(coder.inner, TCQ)
     assert coder.inner.factored[0] == 1
-    base = coder.inner.mean + coder.centroids[codes[:, 0]]
+    base = coder.inner.mean + coder.first.centroids[codes[:, 0]]
     coded, decoded = (np.linalg.norm(rows - base, axis=1) for rows in (x, codec.decode(codes)))
     step = np.log(coder.inner.factors[1] / coder.inner.factors[0])
     assert np.abs(np.log(decoded[coded > 0.1] / coded[coded > 0.1])).max() < step
@@ -143,7 +143,7 @@ def test_a_factor_of_all_rows_behind_centroids_finds_more(tmp_path: Path) -> Non
     np.testing.assert_array_equal(load(tmp_path / "codec.safetensors").decode(codes), decoded)
 
     coder.inner.factors = np.ones(256, np.float32)
-    base = coder.inner.mean + coder.centroids[codes[:, 0]]
+    base = coder.inner.mean + coder.first.centroids[codes[:, 0]]
     np.testing.assert_allclose(decoded - base, gain * (codec.decode(codes) - base), atol=1e-5)
     assert (codec.encode(x) == codes).all()
     assert found > recall(codec, codes) + 0.005

@@ -7,7 +7,18 @@ import pytest
 from embcodec import Codec
 from embcodec.data import load_sample
 from embcodec.evaluation import recall_at_k
-from embcodec.kernels import flat_topk, hadamard_rotate, hamming_topk, pq_decode, pq_encode, pq_fit, pq_topk
+from embcodec.kernels import (
+    flat_topk,
+    hadamard_rotate,
+    hamming_topk,
+    pq_decode,
+    pq_encode,
+    pq_fit,
+    pq_topk,
+    rq_decode,
+    rq_encode,
+    rq_products,
+)
 
 K = 10
 SEEDS = (0, 1, 2)
@@ -145,6 +156,46 @@ def test_recall_of_product_quantization_is_at_least_that_of_faiss(sample, exact_
         index.pq.cp.min_points_per_centroid = 1
         theirs.append(recall_of_faiss(sample, exact_ids, index))
     assert np.mean(ours) >= np.mean(theirs)
+
+
+@pytest.fixture(scope="module")
+def residual(sample):
+    """A residual quantizer that FAISS trained, and its codebooks."""
+    rq = faiss.ResidualQuantizer(384, 4, 8)
+    rq.max_beam_size, rq.cp.niter, rq.cp.min_points_per_centroid = 5, 4, 1
+    rq.train(sample.base)
+    return rq, faiss.vector_to_array(rq.codebooks).reshape(4, 256, 384)
+
+
+def test_residual_codes_of_faiss_decode_to_the_same_rows(sample, residual):
+    rq, codebooks = residual
+    codes = rq.compute_codes(sample.base)
+    np.testing.assert_allclose(rq_decode(codes, codebooks), rq.decode(codes), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("beam", [1, 5, 32])
+def test_residual_codes_of_ours_leave_what_those_of_faiss_leave(sample, residual, beam):
+    rq, codebooks = residual
+    rq.max_beam_size = beam
+    ours = rq_encode(sample.base, codebooks, rq_products(codebooks), beam)
+    theirs = rq.compute_codes(sample.base)
+    assert (ours == theirs).all(axis=1).mean() > 0.99  # the others are paths about as good
+    left, their_left = (
+        np.square(sample.base - rq_decode(c, codebooks)).sum(axis=1, dtype=np.float64) for c in (ours, theirs)
+    )
+    assert abs(left.mean() / their_left.mean() - 1) < 1e-4
+
+
+@pytest.mark.slow
+def test_residual_codecs_leave_as_little_of_new_rows_as_those_of_faiss(sample):
+    rows, new = np.ascontiguousarray(sample.base[::2]), np.ascontiguousarray(sample.base[1::2])
+    rq = faiss.ResidualQuantizer(384, 6, 8)
+    rq.cp.min_points_per_centroid, rq.max_beam_size = 1, 5
+    rq.train(rows)
+    rq.max_beam_size = 32
+    codec = Codec("RQ6x8").fit(rows)
+    ours, theirs = codec.decode(codec.encode(new)), rq.decode(rq.compute_codes(new))
+    assert np.square(new - ours).sum() < 1.005 * np.square(new - theirs).sum()
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])

@@ -168,7 +168,11 @@ void cluster_family(const Case& c) {
   const Exact<float> book(k * c.d);
   const Exact<int32_t> ids(c.n);
   double inertia;
-  run([&](const Call& call) { return cuda::kmeans_fit(c.rows(), k, 3, 1, book.get(), ids.get(), &inertia, call); });
+  const Exact<float> init = floats(k * c.d, -1, 1);
+  for (const float* from : {static_cast<const float*>(nullptr), static_cast<const float*>(init.get())})
+    run([&](const Call& call) {
+      return cuda::kmeans_fit(c.rows(), k, 3, 1, from, book.get(), ids.get(), &inertia, call);
+    });
   run([&](const Call& call) { return cuda::vq_encode(c.rows(), book.get(), k, ids.get(), call); });
 }
 
@@ -216,6 +220,19 @@ void pq_family(const Case& c) {
   if (c.n < 16) return;
   const Exact<float> books(16 * c.d);
   run([&](const Call& call) { return cuda::pq_fit(c.rows(), m, 4, 2, 1, books.get(), call); });
+}
+
+void rq_family(const Case& c) {
+  constexpr int64_t m = 3;
+  const Exact<float> books = floats(m * kRqWords * c.d, -1, 1), y(c.n * c.d);
+  const Exact<float> products = floats(m * (m - 1) / 2 * kRqWords * kRqWords, -1, 1);
+  for (const int64_t beam : {1, 40})
+    for (const int64_t keep : {int64_t{1}, beam}) {
+      const Exact<uint8_t> codes(c.n * keep * m);
+      const Rq p = {books.get(), nullptr, nullptr, products.get(), m, c.d, beam, keep};
+      run([&](const Call& call) { return cuda::rq_encode(c.rows(), p, {codes.get(), keep * m}, call); });
+      run([&](const Call& call) { return cuda::rq_decode({codes.get(), c.n, keep * m}, p, y.get(), call); });
+    }
 }
 
 // Behind the first 4096 rows many queries are searched by tensor cores, few by tables alone. Every other query is
@@ -327,13 +344,18 @@ void many_family(const Case& c) {
 
 // suite FAMILY...: all of them without a name.
 int main(int count, char** names) {
-  const std::pair<const char*, void (*)(const Case&)> families[] = {
-      {"runtime", runtime_family},   {"scalar", scalar_family},
-      {"levels", levels_family},     {"binary", binary_family},
-      {"rotation", rotation_family}, {"projection", projection_family},
-      {"cluster", cluster_family},   {"pq", pq_family},
-      {"sparse", sparse_family},     {"trellis", trellis_family},
-      {"many", many_family}};
+  const std::pair<const char*, void (*)(const Case&)> families[] = {{"runtime", runtime_family},
+                                                                    {"scalar", scalar_family},
+                                                                    {"levels", levels_family},
+                                                                    {"binary", binary_family},
+                                                                    {"rotation", rotation_family},
+                                                                    {"projection", projection_family},
+                                                                    {"cluster", cluster_family},
+                                                                    {"pq", pq_family},
+                                                                    {"rq", rq_family},
+                                                                    {"sparse", sparse_family},
+                                                                    {"trellis", trellis_family},
+                                                                    {"many", many_family}};
 #if defined(__SANITIZE_THREAD__)  // slow, and finds a race in any order
   constexpr cuda_on_cpu::Order kOrders[] = {cuda_on_cpu::Order::random};
 #else

@@ -51,6 +51,7 @@ SPECS = [
     "IVF7,PQ8x8",
     "IVF280,PQ8x4",
     "IVF280,TCQ2",
+    "RQ2x8,TCQ2",
 ]
 
 

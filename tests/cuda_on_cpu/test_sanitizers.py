@@ -119,6 +119,18 @@ FAULTS = {
         *("thread", "data race", "pq", "pq.cu"),
         *("books[i] = from[i];\n  __syncthreads();", "books[i] = from[i];"),
     ),
+    "a beam that has no room": (
+        *("address", "overflow", "rq", "rq.cu"),
+        *("2 * p.beam + kWords", "p.beam + kWords / 2"),
+    ),
+    "keys that are still sorted": (
+        *("thread", "data race", "rq", "rq.cu"),
+        *("      __syncwarp(kAllLanes);\n      for (int i = lane;;", "      for (int i = lane;;"),
+    ),
+    "paths that are not complete": (
+        *("thread", "data race", "rq", "rq.cu"),
+        *("__syncwarp(kAllLanes);\n    uint8_t*", "uint8_t*"),
+    ),
     "a matrix that is not complete": (
         *("thread", "data race", "pq", "tensor.cuh"),
         *("fill(a, s);\n  __syncthreads();", "fill(a, s);"),

@@ -41,6 +41,8 @@ SPECS = (
     "TCQ12B",
     "TCQ3",  # the first with bits for the last 8 of D components; before, only whole 16 had any
     "IVF16,TCQ2",
+    "RQ3x8",
+    "RQ2x8,TCQ2",
     "Top4",
     "Top4:f32",
     "Center,SQ8",

@@ -239,6 +239,29 @@ void pq_family(Results& out, const Kernels& k, Case c) {
   }
 }
 
+// Beams narrower than the lanes that bound a stage's values, and wider; products and lengths of which many are equal.
+void rq_family(Results& out, const Kernels& k, Case c) {
+  if (!c.many) return;
+  constexpr int64_t kStages = 3, kWords = kStages * kRqWords;
+  Exact<float> books = c.floats(kWords * c.d, -1, 1), products = c.floats(kWords * kRqWords, -9, 9), half(kWords);
+  for (int64_t i = 0; i < products.n; ++i) products[i] = std::round(products[i]);
+  const Exact<float> matrix = c.floats(c.d * kWords, -1, 1), y(c.n * c.d);
+  for (const int64_t m : {kStages, int64_t{1}})
+    for (const int64_t beam : {5, 32, 70}) {
+      const Exact<float> scratch(rq_encode_scratch(c.d, m, beam));
+      const Exact<uint8_t> codes(c.n * m), paths(c.n * beam * m);
+      const Rq best = {books.get(), matrix.get(), half.get(), products.get(), m, c.d, beam, 1};
+      Rq all = best;
+      all.keep = beam;
+      k.rq_encode(c.rows(), best, {codes.get(), m}, {0, c.n}, scratch.get());
+      out.add("rq_encode", codes);
+      k.rq_encode(c.rows(), all, {paths.get(), beam * m}, {0, c.n}, scratch.get());
+      out.add("rq_encode", paths);
+      const Exact<uint8_t> others = c.random_bytes(c.n * m);
+      add_decoded(out, "rq_decode", y, [&](RowsOut to) { k.rq_decode({others.get(), c.n, m}, best, to, {0, c.n}); });
+    }
+}
+
 template <class Index>
 void sparse_family(Results& out, const Kernels& k, const Case& c) {
   constexpr bool wide = sizeof(Index) == 4;
@@ -304,7 +327,7 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
 Results run_all(const Kernels& k, int64_t n, int64_t d, const char* kind) {
   Results out;
   for (const auto family : {scalar_family, levels_family, binary_family, rotation_family, projection_family,
-                            cluster_family, conversions, pq_family, trellis_family})
+                            cluster_family, conversions, pq_family, rq_family, trellis_family})
     family(out, k, Case(n, d, kind));
   sparse_family<uint16_t>(out, k, Case(n, d, kind));
   sparse_family<uint32_t>(out, k, Case(n, d, kind));

@@ -15,6 +15,7 @@ LO, STEP, SIGNS = X.min(axis=0), np.ones(D, np.float32), np.ones(D, np.float32)
 CODES, WORDS = np.zeros((N, D), np.uint8), np.zeros((N, 3), np.uint8)
 ROW = np.ones(N, np.float32)
 BOOKS = np.zeros((4, 16, 6), np.float32)
+RQ_BOOKS, PRODUCTS = np.zeros((2, 256, D), np.float32), np.zeros((1, 256, 256), np.float32)
 INDICES, VALUES = np.tile(np.arange(3, dtype=np.uint16), (N, 1)), np.ones((N, 3), np.float32)
 LEVELS_OF = np.linspace(-1, 1, 16, dtype=np.float32)
 BAD = np.where(np.arange(D) == 5, np.float32(np.nan), np.float32(1))
@@ -129,6 +130,22 @@ ERRORS = [
     (lambda: k.pq_decode(WORDS, BOOKS), ValueError, "pq_decode: codes must be (n, 2), got (10, 3)"),
     (lambda: k.pq_tables(X[:, 1:], BOOKS), ValueError, "pq_tables: queries must be (nq, 24), got (10, 23)"),
     (lambda: k.project(X, BOOKS[0]), ValueError, "project: matrix must be (24, c), got (16, 6)"),
+    (lambda: k.rq_decode(WORDS, RQ_BOOKS), ValueError, "rq_decode: codes must be (n, 2), got (10, 3)"),
+    (
+        lambda: k.rq_encode(X, BOOKS, PRODUCTS),
+        ValueError,
+        "rq_encode: codebooks must be (m, 256, d), got (4, 16, 6)",
+    ),
+    (
+        lambda: k.rq_encode(X, RQ_BOOKS, PRODUCTS[:0]),
+        ValueError,
+        "rq_encode: products must be (1, 256, 256), got (0, 256, 256)",
+    ),
+    (
+        lambda: k.rq_beam(X[:, 1:], RQ_BOOKS, PRODUCTS),
+        ValueError,
+        "rq_beam: x must be (n, 24), got (10, 23)",
+    ),
     (
         lambda: k.project(X, np.ones((D, 0), np.float32)),
         ValueError,
@@ -221,6 +238,16 @@ ERRORS = [
         "levels_topk: centroid needs centroids",
     ),
     (lambda: k.sq_encode(X, LO, STEP, 5), ValueError, "sq_encode: bits must be 8, 6 or 4, got 5"),
+    (
+        lambda: k.rq_encode(X, RQ_BOOKS, PRODUCTS, 257),
+        ValueError,
+        "rq_encode: beam must be from 1 to 256 (the codewords), got 257",
+    ),
+    (
+        lambda: k.rq_encode(X, RQ_BOOKS + np.float32(np.nan), PRODUCTS),
+        ValueError,
+        "rq_encode: codebooks has a non-finite value",
+    ),
     (lambda: k.pq_fit(X, 4, 6), ValueError, "pq_fit: bits must be 8 or 4, got 6"),
     (
         lambda: k.pq_topk(WORDS[:, :2], BOOKS, X, 1, centroids=X),

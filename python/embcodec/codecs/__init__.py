@@ -1,6 +1,6 @@
 """Codecs: what a spec names, fitted, applied, searched and saved."""
 
-from . import binary, cluster, coarse, levels, linear, pq, rotation, scalar, sparse, trellis  # noqa: F401 (registers their stages)
+from . import binary, cluster, coarse, levels, linear, pq, rotation, rq, scalar, sparse, trellis  # noqa: F401 (registers their stages)
 from .base import Coder, NotFittedError, Tensor, Transform
 from .pipeline import Codec, load
 from .spec import parse_spec, register

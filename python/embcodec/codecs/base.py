@@ -157,12 +157,19 @@ class Coarse:
 
     def of(self, rows: I64) -> Coarse:
         """The same of some of the rows."""
-        ids = None if self.ids is None else self.ids[rows]
-        return Coarse(self.centroids, ids, None if self.stretch is None else self.stretch[rows])
+        stretch = None if self.stretch is None else self.stretch[rows]
+        if self.ids is None or len(self.centroids) <= len(rows):
+            return Coarse(self.centroids, None if self.ids is None else self.ids[rows], stretch)
+        return Coarse(self.centroids[self.ids[rows]], np.arange(len(rows), dtype=np.int32), stretch)
 
     def left(self, x: F32) -> F32:
         """What it left of the rows for which x, to be fitted on, stands."""
         return x if self.stretch is None else x / self.stretch
+
+    def taken_from(self, x: F32, rows: slice) -> F32:
+        """What a coder is fitted on, of some of the rows x (n, d)."""
+        rest: F32 = x[rows] - self.centroids[0 if self.ids is None else self.ids[rows]]
+        return rest if self.stretch is None else rest * self.stretch[rows]
 
     def add_to(self, x: F32) -> F32:
         """The rows of which it left x."""
@@ -239,8 +246,27 @@ class Coder(Stage):
 
 
 class CoarseStage(Stage):
-    """A stage in front of a coder that adds bytes of its own to the code."""
+    """A stage in front of a coder, to which it leaves a part of the row; its own bytes come first."""
 
     @abstractmethod
-    def before(self, coder: Coder) -> Coder:
-        """Both as one coder."""
+    def part_size(self, d: int) -> int:
+        """Its bytes of a row of d dimensions."""
+
+    @abstractmethod
+    def learn_part(self, x: F32, seed: int) -> Coarse:
+        """`learn` from rows x (n, d); what it takes off them."""
+
+    @abstractmethod
+    def ways(self, x: F32) -> U8:
+        """Its bytes of x (n, d), (n, ways, part_size): one way, or several, that which leaves least first.
+
+        After what the coder makes of the rest another may leave less.
+        """
+
+    @abstractmethod
+    def taken(self, part: U8) -> F32:
+        """What its bytes (n, part_size) stand for, (n, d)."""
+
+    def coarse(self, part: U8) -> Coarse | None:
+        """The same where it is one of so few centroids that a scan takes them."""
+        return None

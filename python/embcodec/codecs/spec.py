@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from .base import CoarseStage, Coder, Stage, Transform
+from .residual import Residual
 
 _STAGES: list[type[Stage]] = []
 _S = TypeVar("_S", bound=type[Stage])
@@ -38,14 +39,14 @@ def parse_spec(spec: str) -> tuple[tuple[Transform, ...], Coder]:
             f"spec {spec!r}: stage {part.strip()!r} at position {position + len(part) - len(part.lstrip())}"
         )
         before = stages[-1] if stages else None
-        if isinstance(before, Coder):
+        if isinstance(before, Coder) and not isinstance(before, CoarseStage):
             raise ValueError(f"{where} comes after the coder {before.text!r}, which must be last")
         stage = _parse_stage(part.strip(), where)
         if isinstance(before, CoarseStage):
             if not isinstance(stage, Coder):
                 raise ValueError(f"{where} comes after {before.text!r}, which only a coder may follow")
             stages.pop()
-            stage = before.before(stage)
+            stage = Residual(before, stage)
         stages.append(stage)
         position += len(part) + 1
     *transforms, coder = stages

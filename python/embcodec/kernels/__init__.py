@@ -26,6 +26,7 @@ from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk
 from embcodec.kernels.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
 from embcodec.kernels.projection import project
 from embcodec.kernels.rotation import hadamard_rotate, hadamard_size, hadamard_sq_encode
+from embcodec.kernels.rq import rq_beam, rq_decode, rq_encode, rq_products
 from embcodec.kernels.scalar import (
     flat_topk,
     rowsq_decode,
@@ -61,6 +62,10 @@ __all__ = [
     "rowsq_decode",
     "rowsq_encode",
     "rowsq_topk",
+    "rq_beam",
+    "rq_decode",
+    "rq_encode",
+    "rq_products",
     "sparse_topk",
     "sq_decode",
     "sq_encode",

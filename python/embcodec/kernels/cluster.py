@@ -12,16 +12,17 @@ def kmeans_fit(
     k: int,
     iterations: int = 25,
     seed: int = 0,
+    init: F32 | None = None,
     *,
     out: tuple[F32, I32] | None = None,
     threads: int | None = None,
     isa: str | None = None,
     stream: int | None = None,
 ) -> tuple[F32, I32, float]:
-    """Lloyd's k-means, from k distinct rows chosen by the seed; the same result for any number of threads.
+    """Lloyd's k-means, from k distinct rows chosen by the seed, or from codewords that are given.
 
     Stops early when no row changes its cluster. An empty cluster takes over the row that is farthest from its
-    codeword. Assignments are near-optimal, as in `vq_encode`.
+    codeword. Assignments are near-optimal, as in `vq_encode`. The number of threads changes nothing.
 
     Lloyd, "Least squares quantization in PCM", 1982.
 
@@ -30,6 +31,7 @@ def kmeans_fit(
         k: codewords, 1 to n.
         iterations: updates of the codebook at most.
         seed: 0 to 2**64 - 1.
+        init: float (k, d), codewords to begin with; rows if None.
         out: float32 (k, d) and int32 (n,).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -49,8 +51,10 @@ def kmeans_fit(
     k = _checks.count("kmeans_fit", "k", k, n, "the rows")
     iterations = _checks.at_least("kmeans_fit", "iterations", iterations, 0)
     seed = _checks.seed("kmeans_fit", seed)
+    if init is not None:
+        init = _checks.parameter("kmeans_fit", "init", init, x, k, d)
     out = _checks.outputs("kmeans_fit", out, x, (_checks.FLOAT32, k, d), (_checks.INT32, n))
-    inertia = run("kmeans_fit", (x, k, iterations, seed), out, threads, isa, stream)
+    inertia = run("kmeans_fit", (x, k, iterations, seed, init), out, threads, isa, stream)
     return (*out, inertia)
 
 

@@ -5,7 +5,7 @@ A reference function has the public kernel's name and arguments, without `out`, 
 the module of its arrays, NumPy or CuPy. Its arguments are taken as checked by `embcodec.kernels`.
 """
 
-from embcodec.reference import binary, cluster, levels, pq, projection, rotation, scalar, sparse, trellis
+from embcodec.reference import binary, cluster, levels, pq, projection, rotation, rq, scalar, sparse, trellis
 from embcodec.reference._common import DISORDER, NON_FINITE
 from embcodec.reference._registry import REGISTRY, Kernel, bytes_touched, outputs
 
@@ -22,6 +22,7 @@ __all__ = [
     "pq",
     "projection",
     "rotation",
+    "rq",
     "scalar",
     "sparse",
     "trellis",

@@ -105,8 +105,12 @@ def _check_fit(inputs: Arguments, got: Any, want: Any) -> None:
     assert_inertia(inertia, want[2], x)
 
 
-def _fit_inputs(x: Array, rng: np.random.Generator, k: int) -> Arguments | None:
-    return {"x": x, "k": min(k, x.shape[0]), "iterations": 8, "seed": 7} if x.shape[0] else None
+def _fit_inputs(x: Array, rng: np.random.Generator, k: int, given: bool) -> Arguments | None:
+    if not x.shape[0]:
+        return None
+    k = min(k, x.shape[0])
+    init = some_codebook(x, rng, k) if given else None
+    return {"x": x, "k": k, "iterations": 8, "seed": 7, "init": init}
 
 
 def some_codebook(x: Array, rng: np.random.Generator, k: int) -> Array:
@@ -128,9 +132,10 @@ def numpy_nearest(x: Array, codebook: Array) -> Array:
     return (squares - 2 * (x @ codebook.T)).argmin(axis=1).astype(np.int32)
 
 
-def numpy_kmeans(x: Array, k: int, iterations: int, seed: int) -> Any:
+def numpy_kmeans(x: Array, k: int, iterations: int, seed: int, init: Array | None = None) -> Any:
     """Lloyd's iterations through BLAS."""
-    codebook = x[np.random.default_rng(seed).choice(x.shape[0], k, replace=False)]
+    rows = np.random.default_rng(seed).choice(x.shape[0], k, replace=False)
+    codebook = x[rows] if init is None else init.copy()
     for _ in range(iterations):
         ids = numpy_nearest(x, codebook)
         order = np.argsort(ids, kind="stable")
@@ -144,16 +149,16 @@ def numpy_kmeans(x: Array, k: int, iterations: int, seed: int) -> Any:
 @register(
     family="cluster",
     inputs=_fit_inputs,
-    variants=grid(k=(1, 16, 256)),
+    variants=grid(k=(1, 16, 256), given=(False, True)),
     check=_check_fit,
     peer=numpy_kmeans,
 )
 def kmeans_fit(
-    x: Array, k: int, iterations: int = 25, seed: int = 0, xp: Any = np
+    x: Array, k: int, iterations: int = 25, seed: int = 0, init: Array | None = None, xp: Any = np
 ) -> tuple[Array, Array, float]:
-    """Lloyd's iterations from seeded rows."""
+    """Lloyd's iterations from seeded rows, or from `init`."""
     x = as_float32("kmeans_fit", x, xp)
-    codebook = x[xp.asarray(initial_rows(x.shape[0], k, seed))]
+    codebook = x[xp.asarray(initial_rows(x.shape[0], k, seed))] if init is None else init
     ids, distance = nearest(x, codebook, xp)
     for _ in range(iterations):
         codebook = _means(x, ids, distance, k, xp)
