@@ -197,9 +197,9 @@ def project(
 ) -> None: ...
 
 # cluster: codebook float32 (k, d). kmeans_fit returns the inertia, a float64 sum of (x - c)^2 taken
-# directly. Initial codewords are `init` (k, d), or rows perm[0:k] of a partial Fisher-Yates shuffle:
-# perm = 0..n-1; for i in 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64
-# started at `seed` (s += 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
+# directly. Initial codewords are `init` (k, d), or rows perm[0:k] of a partial Fisher-Yates shuffle: perm =
+# 0..n-1; for i in 0..k-1: j = i + next() % (n - i), swap perm[i] and perm[j]; next() is splitmix64 started at
+# `seed` (s += 0x9E3779B97F4A7C15; z = s; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
 # 0x94D049BB133111EB; z ^ z >> 31). Then up to `iterations` times: assign; stop if no id changed; replace
 # each codeword by the mean of its rows (float64 in row order, then float32); each empty cluster, by
 # ascending id, becomes the not yet taken row farthest from the codeword it was assigned to (before this

@@ -54,7 +54,7 @@ def test_search_takes_a_first_pass_over_trellis_codes(run, tmp_path: Path) -> No
     refused = run("search", tmp_path / "sq-codes.safetensors", tmp_path / "x.npy", "--codec",
                   tmp_path / "sq.safetensors", "--k-factor", 2)  # fmt: skip
     assert refused.status == 2
-    assert "k_factor needs trellis codes" in refused.err
+    assert "k_factor needs a scan of trellis codes" in refused.err
 
 
 def test_fit_takes_its_options(run, files: Path) -> None:

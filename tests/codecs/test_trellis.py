@@ -224,7 +224,7 @@ def test_k_factor_is_checked() -> None:
         codec.k_factor = 0
     with pytest.raises(TypeError, match="k_factor"):
         codec.k_factor = 1.5  # type: ignore[assignment]
-    with pytest.raises(ValueError, match="needs trellis codes, which IVF4,SQ8 does not have"):
+    with pytest.raises(ValueError, match="needs a scan of trellis codes, which IVF4,SQ8 does not have"):
         Codec("IVF4,SQ8").k_factor = 7
     codec.k_factor = 7
     codec.fit(load_sample().base[:512])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -219,6 +220,14 @@ class Coder(Stage):
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
         """Codes (n, code_size) to the rows they stand for: `out` (n, d), C-contiguous, or a new array."""
 
+    def turn(self, x: F32) -> F32:
+        """Vectors x (n, d) as `decode_turned` has them: rotated, if the coder rotates rows itself."""
+        return x
+
+    def decode_turned(self, codes: U8, out: F32 | None = None) -> F32:
+        """`decode` without the way back, for searches: (n, d)."""
+        return self.decode(codes, out)
+
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
@@ -246,7 +255,13 @@ class Coder(Stage):
 
 
 class CoarseStage(Stage):
-    """A stage in front of a coder, to which it leaves a part of the row; its own bytes come first."""
+    """A stage in front of a coder, to which it leaves a part of the row; its own bytes come first.
+
+    Attributes:
+        is_scanned: whether `coarse` tells the centroids, for scans that take them.
+    """
+
+    is_scanned: ClassVar[bool] = False
 
     @abstractmethod
     def part_size(self, d: int) -> int:
@@ -267,6 +282,13 @@ class CoarseStage(Stage):
     def taken(self, part: U8) -> F32:
         """What its bytes (n, part_size) stand for, (n, d)."""
 
+    def turned(self, turn: Callable[[F32], F32]) -> CoarseStage:
+        """The same stage, of which `taken` gives rows that `turn` rotated: vectors (n, d) to (n, d)."""
+        turned = copy.copy(self)
+        for name, tensor in self.tensors().items():
+            setattr(turned, name, turn(tensor.reshape(-1, self.d)).reshape(tensor.shape))
+        return turned
+
     def coarse(self, part: U8) -> Coarse | None:
-        """The same where it is one of so few centroids that a scan takes them."""
+        """What its bytes (n, part_size) stand for, one of few centroids; None unless `is_scanned`."""
         return None

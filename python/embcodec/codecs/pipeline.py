@@ -123,7 +123,9 @@ class Codec(Estimator):
         if value is not None:
             value = _checks.at_least("Codec", "k_factor", value, 1)
             if not self._chain.coder.has_first_part:
-                raise ValueError(f"Codec: k_factor needs trellis codes, which {self._spec} does not have")
+                raise ValueError(
+                    f"Codec: k_factor needs a scan of trellis codes, which {self._spec} does not have"
+                )
         self._chain.coder.k_factor = value
         self._devices = {}
 

@@ -26,7 +26,7 @@ class Residual(Coder):
 
     @property
     def has_first_part(self) -> bool:
-        return self.inner.has_first_part
+        return self.first.is_scanned and self.inner.has_first_part
 
     @property
     def k_factor(self) -> int | None:
@@ -99,4 +99,16 @@ class Residual(Coder):
         hits = None
         if coarse is not None:
             hits = self.inner.search_residual(inner, coarse, queries, k, metric, mask, threads)
-        return hits or topk_decoded(self.decode, codes, 4 * self.d, queries, k, metric, mask, threads)
+        if hits is not None:
+            return hits
+        fitted = (*self.first.tensors().values(), *self.inner.tensors().values())
+        first = self.kept("turned", fitted, lambda: self.first.turned(self.inner.turn))
+
+        def rows(codes: U8, out: F32 | None) -> F32:
+            part, inner = self._parts(codes)
+            z = self.inner.decode_turned(inner, out)
+            z += first.taken(part)
+            return z
+
+        turned = self.inner.turn(queries)
+        return topk_decoded(rows, codes, 4 * self.d, turned, k, metric, mask, threads)

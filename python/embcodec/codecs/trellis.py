@@ -213,6 +213,16 @@ class TCQ(Coder):
         z = trellis_decode(part, *self._decoding_books(), factors)
         return np.add(project(z, self.components), self.mean, out=out)
 
+    def turn(self, x: F32) -> F32:
+        return project(x, self.transposed("components"))
+
+    def decode_turned(self, codes: U8, out: F32 | None = None) -> F32:
+        part, factors = self._part(codes)
+        mean = self.kept("turned mean", (self.mean, self.components), lambda: self.turn(self.mean[None]))
+        z = trellis_decode(part, *self._decoding_books(), factors, out=out)
+        z += mean
+        return z
+
     def search(
         self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
     ) -> Hits:
