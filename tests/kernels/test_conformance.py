@@ -157,8 +157,8 @@ def call_in_order(name, inputs, order):
 
 
 def batch_arguments(name):
-    """The arguments whose rows stand for themselves; a fit has none, nor have products of codebooks."""
-    if name.endswith(("_fit", "_products")):
+    """The arguments whose rows stand for themselves; a fit has none."""
+    if name.endswith("_fit"):
         return ()
     if name.endswith(("_topk", "_tables")):
         return ("queries",)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embcodec import available_isa, kernels
-from embcodec.reference.rq import rq_beam
+from embcodec.reference.rq import rq_beam, rq_products
 
 RNG = np.random.default_rng(8)
 
@@ -19,6 +19,20 @@ def problem(m, d=6, n=40):
 
 def left(x, codes, codebooks):
     return np.square(x - kernels.rq_decode(codes, codebooks)).sum(axis=1)
+
+
+@pytest.mark.parametrize(("m", "words", "d"), [(1, 7, 3), (2, 16, 33), (4, 31, 17), (3, 256, 24)])
+def test_products_are_those_of_any_two_stages(m, words, d):
+    codebooks = RNG.standard_normal((m, words, d), np.float32)
+    want = rq_products(codebooks)
+    for s in range(m):
+        for t in range(s):
+            exact = codebooks[t].astype(np.float64) @ codebooks[s].T
+            np.testing.assert_allclose(want[s * (s - 1) // 2 + t], exact, rtol=0, atol=1e-4)
+    out = np.empty_like(want)
+    for isa in available_isa():
+        assert kernels.rq_products(codebooks, out=out, isa=isa) is out
+        np.testing.assert_array_equal(out, want)
 
 
 def test_a_beam_of_all_codewords_finds_the_nearest_of_all_sums():

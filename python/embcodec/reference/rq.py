@@ -13,19 +13,15 @@ from embcodec.reference.projection import project
 
 WORDS = 256
 _KINDS = {"m": (3, 1), "beam": (32, 5)}
+_TOGETHER = 512
 
 
-def _codebooks(x: Array, rng: np.random.Generator, m: int, words: int = WORDS) -> Array:
+def _codebooks(x: Array, rng: np.random.Generator, m: int) -> Array:
     """Each half as large as the one before."""
-    return np.stack([some_codebook(x, rng, words) * np.float32(0.5**s) for s in range(m)])
+    return np.stack([some_codebook(x, rng, WORDS) * np.float32(0.5**s) for s in range(m)])
 
 
-def _products_inputs(x: Array, rng: np.random.Generator, m: int, words: int) -> Arguments | None:
-    """Not wide ones of all codewords."""
-    return None if words * x.shape[1] > 1 << 14 else {"codebooks": _codebooks(x, rng, m, words)}
-
-
-def _encode_inputs(x: Array, rng: np.random.Generator, m: int, beam: int) -> Arguments:
+def _encode_inputs(x: Array, rng: np.random.Generator, m: int, beam: int = 32) -> Arguments:
     codebooks = _codebooks(x, rng, m)
     with np.errstate(over="ignore", invalid="ignore"):
         pairs = [codebooks[t] @ codebooks[s].T for s in range(m) for t in range(s)]
@@ -38,14 +34,13 @@ def _decode_inputs(x: Array, rng: np.random.Generator, m: int) -> Arguments:
     return {"codes": codes, "codebooks": _codebooks(x, rng, m)}
 
 
-def _numpy_products(codebooks: Array) -> Array:
-    m, words, _ = codebooks.shape
-    pairs = [codebooks[t] @ codebooks[s].T for s in range(m) for t in range(s)]
-    return np.array(pairs, np.float32).reshape(-1, words, words)
-
-
 def _numpy_paths(x: Array, codebooks: Array, products: Array, beam: int) -> Array:
-    """A beam over what is left of the rows."""
+    """A beam over what is left of the rows, so many at a time that this does not fill the memory."""
+    parts = [_paths_of_some(x[i : i + _TOGETHER], codebooks, beam) for i in range(0, len(x), _TOGETHER)]
+    return np.concatenate([np.empty((0, beam, len(codebooks)), np.uint8), *parts])
+
+
+def _paths_of_some(x: Array, codebooks: Array, beam: int) -> Array:
     paths, left = np.zeros((len(x), 1, 0), np.uint8), x[:, None]
     for codebook in codebooks:
         values = (codebook * codebook).sum(axis=1) - 2 * left @ codebook.T
@@ -68,11 +63,8 @@ def _numpy_decode(codes: Array, codebooks: Array) -> Array:
     return codebooks[np.arange(len(codebooks)), codes].sum(axis=1)
 
 
-@register(
-    family="rq", inputs=_products_inputs, variants=grid(m=(3, 1), words=(WORDS, 16)), peer=_numpy_products
-)
 def rq_products(codebooks: Array, xp: Any = np) -> Array:
-    """The codewords of all earlier stages, projected on each stage's."""
+    """The codewords of all earlier stages, projected on each stage's. Not in the registry: `project` is."""
     m, words, d = codebooks.shape
     found = [xp.empty((0, words, words), xp.float32)]
     for s in range(1, m):
