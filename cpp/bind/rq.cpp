@@ -5,6 +5,7 @@ namespace {
 
 // What the encoder looks up of codebooks (m, 256, d).
 struct Prepared {
+  static constexpr int64_t kTogether = 16;  // codewords, which fill a cache line of the matrix
   std::vector<float> matrix, half;
 
   Prepared(const Kernels& kernels, const F32& codebooks) {
@@ -13,10 +14,14 @@ struct Prepared {
     matrix.resize(static_cast<size_t>(words * d));
     half.resize(static_cast<size_t>(words));
     std::vector<float> padded(static_cast<size_t>(padded16(d)));
-    for (int64_t w = 0; w < words; ++w, values += d) {
-      for (int64_t j = 0; j < d; ++j) matrix[static_cast<size_t>(j * words + w)] = values[j];
-      std::copy_n(values, d, padded.data());
-      half[static_cast<size_t>(w)] = kernels.dot(padded.data(), padded.data(), padded16(d)) * 0.5f;
+    float* to = matrix.data();
+    for (int64_t w = 0; w < words; w += kTogether, values += kTogether * d, to += kTogether) {
+      for (int64_t j = 0; j < d; ++j)
+        for (int64_t i = 0; i < kTogether; ++i) to[j * words + i] = values[i * d + j];
+      for (int64_t i = 0; i < kTogether; ++i) {
+        std::copy_n(values + i * d, d, padded.data());
+        half[static_cast<size_t>(w + i)] = kernels.dot(padded.data(), padded.data(), padded16(d)) * 0.5f;
+      }
     }
   }
 };
