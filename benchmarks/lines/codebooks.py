@@ -104,10 +104,8 @@ def rq_encode(data: Data, stages: int = 8, beam: int = 16) -> Contest:
         quantizer = faiss.ResidualQuantizer(data.d, stages, 8)
         quantizer.max_beam_size = beam
         faiss.copy_array_to_vector(codebooks.ravel(), quantizer.codebooks)
-        quantizer.is_trained, quantizer.use_beam_LUT = (
-            True,
-            1,
-        )  # products of codewords, as ours: ten times as fast
+        quantizer.is_trained = True
+        quantizer.use_beam_LUT = 1  # products of codewords, as ours: ten times as fast as its default
         quantizer.compute_codebook_tables()
         peers[FAISS] = lambda: quantizer.compute_codes(x)
         quality[FAISS] = distortion(x, kernels.rq_decode(quantizer.compute_codes(x), codebooks))

@@ -157,7 +157,7 @@ class Coarse:
         return cls(np.zeros_like(like)[None], None)
 
     def of(self, rows: I64) -> Coarse:
-        """The same of some of the rows."""
+        """The same of some of the rows, with no more centroids than they have."""
         stretch = None if self.stretch is None else self.stretch[rows]
         if self.ids is None or len(self.centroids) <= len(rows):
             return Coarse(self.centroids, None if self.ids is None else self.ids[rows], stretch)

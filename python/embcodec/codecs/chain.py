@@ -90,9 +90,8 @@ class Chain:
             return self.coder.search(codes, queries, k, metric, mask, threads)
         folded = fold(self.transforms, queries, metric)
         if folded is not None:
-            pulled = _checks.queries(
-                self.spec, folded.queries, codes, self.coder.d
-            )  # they may have overflowed
+            # They may have overflowed.
+            pulled = _checks.queries(self.spec, folded.queries, codes, self.coder.d)
             return folded.unfold(self.coder.search(codes, pulled, k, metric, mask, threads))
         row_bytes = 4 * max(self.dims(queries.shape[1]))
         placed = place(self.transforms, queries) if metric == "cosine" else None

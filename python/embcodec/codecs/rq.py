@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from embcodec.kernels import kmeans_fit, rq_beam, rq_decode, rq_encode, rq_products
+from embcodec.reference.rq import WORDS
 
 from .base import Coarse, CoarseStage, Coder, Tensor
 from .coarse import stretch
@@ -15,7 +16,6 @@ from .rows import F32, U8, Bools, Floats, project
 from .scan import Hits, topk, topk_decoded
 from .spec import register
 
-_WORDS = 256
 _BEAM = 32  # paths that the encoder follows
 _WAYS = 4  # of these, that the coder behind tries
 _FIT_BEAM, _FIT_STEPS, _FIT_ITERATIONS = 8, 10, 10
@@ -36,7 +36,7 @@ def _codewords(x: F32, seed: int) -> F32:
         if codewords is not None:
             codewords = np.pad(codewords, ((0, 0), (0, components - codewords.shape[1])))
         part = z[:, :components]
-        codewords, _, _ = kmeans_fit(part, _WORDS, _FIT_ITERATIONS, seed, codewords)
+        codewords, _, _ = kmeans_fit(part, WORDS, _FIT_ITERATIONS, seed, codewords)
     assert codewords is not None
     return project(codewords, np.ascontiguousarray(turn.T))
 
@@ -66,16 +66,16 @@ class RQ(Coder, CoarseStage):
         return self.m
 
     def layout(self, d: int) -> dict[str, Tensor]:
-        return {"codebooks": Tensor((self.m, _WORDS, d))}
+        return {"codebooks": Tensor((self.m, WORDS, d))}
 
     def learn(self, x: F32, queries: F32 | None, seed: int) -> None:
-        if len(x) < _WORDS:
-            raise ValueError(f"{self.text} needs at least {_WORDS} rows to fit, got {len(x)}")
+        if len(x) < WORDS:
+            raise ValueError(f"{self.text} needs at least {WORDS} rows to fit, got {len(x)}")
         if len(x) > _FIT_RESIDUALS:
             rng = np.random.default_rng(seed)
             x = x[np.sort(rng.choice(len(x), _FIT_RESIDUALS, replace=False))]
         beam = min(_FIT_RESIDUALS // len(x), _FIT_BEAM)
-        codebooks = np.empty((self.m, _WORDS, x.shape[1]), np.float32)
+        codebooks = np.empty((self.m, WORDS, x.shape[1]), np.float32)
         rest = x
         for stage in range(self.m):
             if stage:

@@ -10,8 +10,7 @@ from embcodec._backends import run
 from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, U8, Floats
 from embcodec.kernels.projection import project
-
-_WORDS = 256
+from embcodec.reference.rq import WORDS
 
 
 def rq_products(
@@ -165,7 +164,7 @@ def rq_decode(
         ValueError: a shape other than these; a codebook that is not finite.
         BackendUnavailableError: isa cannot run here.
     """
-    codebooks = _checks.parameter("rq_decode", "codebooks", codebooks, codes, "m", _WORDS, "d")
+    codebooks = _checks.parameter("rq_decode", "codebooks", codebooks, codes, "m", WORDS, "d")
     m, _, d = codebooks.shape
     codes = _checks.typed("rq_decode", "codes", codes, _checks.UINT8, "n", m)
     out = _checks.output("rq_decode", out, codes, _checks.FLOAT32, len(codes), d)
@@ -174,7 +173,7 @@ def rq_decode(
 
 
 def _parameters(kernel: str, x: Floats, codebooks: F32, products: F32, beam: int) -> tuple[F32, F32, int]:
-    codebooks = _checks.parameter(kernel, "codebooks", codebooks, x, "m", _WORDS, "d")
+    codebooks = _checks.parameter(kernel, "codebooks", codebooks, x, "m", WORDS, "d")
     m = len(codebooks)
-    products = _checks.parameter(kernel, "products", products, x, m * (m - 1) // 2, _WORDS, _WORDS)
-    return codebooks, products, _checks.count(kernel, "beam", beam, _WORDS, "the codewords")
+    products = _checks.parameter(kernel, "products", products, x, m * (m - 1) // 2, WORDS, WORDS)
+    return codebooks, products, _checks.count(kernel, "beam", beam, WORDS, "the codewords")
