@@ -47,14 +47,14 @@ struct TrellisSource {
   const uint32_t* places;
   struct Row {
     float factor;
-    const float* centroid;
+    const float* centroid;  // of the first stage
+    int64_t row;
   };
   __device__ Codes codes() const { return from; }
   __device__ int64_t d() const { return p.d; }
   __device__ int64_t place(int64_t j) const { return j < p.d && places[j] % 16 != kNoBook ? places[j] / 128 : p.bytes; }
   __device__ Row at(int64_t row) const {
-    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f,
-            coarse.count ? coarse.centroids + coarse.of(row) * p.d : nullptr};
+    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f, coarse.row(row, p.d), row};
   }
   __device__ void fill(float* table) const {
     for (unsigned i = threadIdx.x; i < kTable; i += blockDim.x)
@@ -72,7 +72,8 @@ struct TrellisSource {
       x = static_cast<float>(trellis_level(p.codebooks + kTrellisLevels * book, window)) * p.step[j];
       if (p.factors) x *= p.factors[code[p.bytes]];
     }
-    return coarse.count ? x + coarse.centroids[coarse.of(row) * p.d + j] : x;
+    for (int s = 0; coarse.count && s < coarse.stages; ++s) x += coarse.row(row, p.d, s)[j];
+    return x;
   }
   // The bits of eight components begin within a byte and take at most six more, and their last window two.
   template <class Read>
@@ -133,6 +134,10 @@ struct TrellisSource {
     if (!coarse.count) return;
     load_eight<ALL>(at.centroid + j, count, v);
     EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
+    EMB_ROLLED for (int s = 1; s < coarse.stages; ++s) {
+      load_eight<ALL>(coarse.row(at.row, p.d, s) + j, count, v);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
+    }
   }
 };
 

@@ -28,7 +28,8 @@ class Array : public py::array_t<T, py::array::c_style> {
   using py::array_t<T, py::array::c_style>::array_t;
 };
 
-// Codes, indices or values: rows any distance apart, the items of one side by side, if need be in a copy.
+// Codes, indices or values: rows any distance apart, the items of one side by side, if need be in a copy. Of one
+// dimension: items side by side.
 class RowArray : public py::array {
   using py::array::array;
 };
@@ -96,6 +97,15 @@ inline Column column_of(const MaybeArray& a) {
 
 inline Coarse coarse_of(const PaddedRows& centroids, const MaybeI32& centroid) {
   return {centroids.data(), centroid ? centroid->data() : nullptr, centroids.n()};
+}
+
+// ... which are of one stage, int32 (n,), or of several, uint8 (n, stages).
+inline Coarse coarse_of(const PaddedRows& centroids, const std::optional<RowArray>& centroid) {
+  if (!centroid || centroid->itemsize() != 1)
+    return {centroids.data(), centroid ? static_cast<const int32_t*>(centroid->data()) : nullptr, centroids.n()};
+  return {centroids.data(),     nullptr,
+          centroids.n(),        static_cast<const uint8_t*>(centroid->data()),
+          centroid->strides(0), static_cast<int>(centroid->shape(1))};
 }
 
 // 1 / step, 0 where there is none.
@@ -189,7 +199,7 @@ class row_caster : public pyobject_caster<Type> {
   bool load(handle src, bool convert) {
     if (!pyobject_caster<Type>::load(src, convert)) return false;
     array& a = this->value;
-    const bool in_order = a.strides(1) == a.itemsize() || (COLUMNS && a.strides(0) == a.itemsize());
+    const bool in_order = a.strides(a.ndim() - 1) == a.itemsize() || (COLUMNS && a.strides(0) == a.itemsize());
     if (!in_order || !(a.flags() & npy_api::NPY_ARRAY_ALIGNED_)) this->value = a.attr("copy")();
     return true;
   }

@@ -42,7 +42,7 @@ void trellis_decode(const RowArray& codes, const I8& codebooks, const F32& step,
 
 void trellis_topk(const RowArray& codes, const I8& codebooks, const F32& step, const U8& rates, const F32& queries,
                   int k, int metric, const Mask& mask, const MaybeF32& factors, const MaybeF32& centroids,
-                  const MaybeI32& centroid, F32 scores, I64 ids, int threads, int isa) {
+                  const std::optional<RowArray>& centroid, F32 scores, I64 ids, int threads, int isa) {
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const Trellis trellis(codebooks, step, rates, factors);

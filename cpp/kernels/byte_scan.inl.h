@@ -26,7 +26,7 @@ struct CodeColumns : ByteColumns<P> {
   static constexpr bool kBase = true;
   float *constant, *extra_error, *base_of_query;
   float sizes[kManyRows];
-  int64_t bases[kManyRows];
+  BasePlaces bases;
   // The same in units, solved for the sum, where all factors are positive and nothing can overflow.
   bool solved, coarse;
   float *inverse_unit, *unit_constant, *unit_error, *unit_length;
@@ -40,7 +40,7 @@ struct CodeColumns : ByteColumns<P> {
     }
   }
   EMB_OP f32x16 base(int r, int64_t i) const {
-    return muladd(load(extra_error + i), splat(sizes[r]), load(base_of_query + bases[r] + i));
+    return muladd(load(extra_error + i), splat(sizes[r]), bases.sum(base_of_query + i, r));
   }
   // rows_below, where `solved`.
   template <bool COARSE>
@@ -62,7 +62,7 @@ struct CodeColumns : ByteColumns<P> {
       for (int c = 0; c < kByteVectors; ++c) {
         const int r = r0 + k;
         f32x16 wanted = least[c];
-        if (COARSE) wanted = sub(wanted, mul(load(base_of_query + bases[r] + i + 16 * c), inverse[c]));
+        if (COARSE) wanted = sub(wanted, mul(bases.sum(base_of_query + i + 16 * c, r), inverse[c]));
         wanted = muladd(wanted, splat(inverse_factor[r]), less_constant[c]);
         wanted = muladd(less_length[c], splat(relative_lost[r]), wanted);
         wanted = muladd(less_error[c], splat(relative_size[r]), wanted);
@@ -72,6 +72,13 @@ struct CodeColumns : ByteColumns<P> {
     }
   }
 };
+
+// Whether what centroids take of many queries, products with each and an addition for every row, is less than what it
+// takes to decode the rows, once for all queries.
+inline bool bases_pay(const Coarse& coarse, Range rows, Range queries) {
+  const int64_t n = rows.end - rows.begin;
+  return coarse.count <= 1 || (queries.end - queries.begin) * (coarse.count + n * coarse.stages / 128) <= 4 * n;
+}
 
 // The bytes of a query, in P parts of the dimensions, each with a unit by a power of two smaller than the last one's.
 // Gives whether numbers in units stay below 1e21: with factors above 1e-6 and addends below 1e9 no product overflows.
@@ -145,6 +152,7 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
   c.extra_error = room.take<float>(most);
   c.base_of_query = room.take<float>((coarse.count ? coarse.count : 1) * most);
   c.coarse = coarse.count > 1;
+  c.bases = BasePlaces::make(coarse, room);
   c.inverse_unit = room.take<float>(most);
   c.unit_constant = room.take<float>(most);
   c.unit_error = room.take<float>(most);
@@ -157,11 +165,12 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
     const int64_t count = queries.end - first < most ? queries.end - first : most;
     float extra = 0.0f;  // the largest share of a query's error that its extra error is
     bool small = true;
+    put_bases(scan, first, count, coarse, c.base_of_query, most, q.shift);
     for (int64_t i = 0; i < count; ++i) {
       small &=
           put_level_query(codes, form_of(scan.queries.data + (first + i) * stride, folded), folded, bytes, c, q, i);
       q.scale[i] = 1.0f;
-      q.shift[i] = -put_bases(scan, first + i, coarse, c.base_of_query + i, most);
+      q.shift[i] = -q.shift[i];
       if (!c.coarse) {
         q.shift[i] -= c.base_of_query[i];
         c.base_of_query[i] = 0.0f;
@@ -179,6 +188,7 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
       int8_t* levels = reinterpret_cast<int8_t*>(c.rows);
       levels_of(ids, n, levels);
       terms_of(ids, n, b.factor, b.lost);
+      c.bases.put(coarse, ids, n, most);
       c.solved = small;
       for (int r = 0; r < n; ++r) {
         const float length = __builtin_sqrtf(raise_levels(levels + r * codes.stride, codes.d));
@@ -190,7 +200,6 @@ inline void scan_level_codes(const LevelCodes& codes, const int64_t (&ends)[P], 
         c.inverse_factor[r] = 1.0f / factor;
         c.relative_size[r] = (b.size[r] + kMargin * extra * addend) * c.inverse_factor[r];
         c.relative_lost[r] = b.lost[r] * c.inverse_factor[r];
-        c.bases[r] = coarse.count ? coarse.of(ids[r]) * most : 0;
       }
       offer_block(scan, q, b, n, first, count, c, {nullptr, 0}, [&](const Pair* pairs, int pair_count) {
         float scores[kPairs];

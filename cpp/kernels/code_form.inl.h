@@ -1,6 +1,6 @@
 // Packed codes of numbers and what a query makes of them: for the scans that multiply or look them up as they lie.
 #pragma once
-#include "many.inl.h"
+#include "centroids.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {

@@ -19,34 +19,34 @@ struct CodeBlock32 {
   int64_t ids[kCodeBlock];
   const uint8_t* rows[kCodeBlock];
   float factor[kCodeBlock], addend[kCodeBlock];
-  int32_t base[kCodeBlock];
+  BasePlaces base;
 };
 
 #if EMB_CODE_PRODUCTS
 
-// Bytes of queries, `stride` apart. Where `finer` is set, those from the products' first fine place on count units that
-// are smaller by so many bits.
+// Bytes of `count` queries, `stride` apart. Where `finer` is set, those from the products' first fine place on count
+// units that are smaller by so many bits.
 struct CodeQueries {
-  int64_t stride;
+  int64_t count, stride;
   int8_t* bytes;
   int32_t* finer;
   float *unit, *constant, *error, *extra, *extra_error, *slack;  // the unit is that of a sum
-  float* base;                                                   // (centroids, kManyQueries)
+  float* base;                                                   // (centroids, count)
 };
 
-inline CodeQueries code_queries(int64_t stride, int64_t centroids, Room& room) {
-  CodeQueries q = {stride,
-                   room.take<int8_t>(kManyQueries * stride),
-                   room.take<int32_t>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>(kManyQueries),
-                   room.take<float>((centroids ? centroids : 1) * kManyQueries)};
-  for (int64_t i = 0; i < kManyQueries; ++i) q.base[i] = 0.0f;
-  for (int64_t i = 0; i < kManyQueries * stride; ++i) q.bytes[i] = 0;
+inline CodeQueries code_queries(int64_t count, int64_t stride, int64_t centroids, Room& room) {
+  CodeQueries q = {count,
+                   stride,
+                   room.take<int8_t>(count * stride),
+                   room.take<int32_t>(count),
+                   room.take<float>(count),
+                   room.take<float>(count),
+                   room.take<float>(count),
+                   room.take<float>(count),
+                   room.take<float>(count),
+                   room.take<float>(count),
+                   room.take<float>((centroids ? centroids : 1) * count)};
+  for (int64_t i = 0; i < count * stride; ++i) q.bytes[i] = 0;
   return q;
 }
 
@@ -96,7 +96,7 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
     f32x16 most = mul(muladd(sum, splat(q.unit[i]), splat(q.constant[i])), factor);
     most = muladd(abs(factor), splat(q.error[i]), most);
     most = muladd(addend, splat(q.extra[i]), muladd(abs(addend), splat(q.extra_error[i]), most));
-    most = add(most, add(splat(q.slack[i]), gather(q.base + i, load_i32(block.base + r))));
+    most = add(most, add(splat(q.slack[i]), block.base.sums(q.base + i, r)));
     wanted |= (~mask_bits(less(most, splat(floor))) & 0xffffu) << r;  // so that NaN is looked at
   }
   return block.count < 32 ? wanted & ((1u << block.count) - 1u) : wanted;
@@ -104,8 +104,8 @@ EMB_OP uint32_t promising_codes(const CodeBlock32& block, const CodeQueries& q, 
 
 // The next rows that may be returned: those that follow, but for a mask, or near the end of the codes, where those of
 // which `read` bytes would reach beyond go to `copies`.
-inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Coarse& coarse, const Scan& scan,
-                          int64_t row, int64_t end, uint8_t* copies, CodeBlock32& block) {
+inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const Scan& scan, int64_t row, int64_t end,
+                          uint8_t* copies, CodeBlock32& block) {
   const int64_t readable = (codes.n - 1) * codes.stride + bytes;
   const bool in_place = codes.byte_stride == 1;
   if (in_place && !scan.mask && row + kCodeBlock <= end && (row + kCodeBlock - 1) * codes.stride + read <= readable) {
@@ -125,8 +125,6 @@ inline int64_t next_codes(const Codes& codes, int64_t bytes, int64_t read, const
     }
     for (int n = block.count; n < kCodeBlock; ++n) block.rows[n] = block.rows[0], block.ids[n] = block.ids[0];
   }
-  for (int n = 0; n < block.count && coarse.count; ++n)
-    block.base[n] = static_cast<int32_t>(coarse.of(block.ids[n]) * kManyQueries);
   return row;
 }
 
@@ -202,16 +200,18 @@ inline void scan_codes_few(const Codes& codes, const Products& rows, const Coars
   const int64_t stride = scan.queries.stride, count = queries.end - queries.begin;
   uint8_t* copies = room.take<uint8_t>(kCodeBlock * (rows.d + 64));
   float *values = room.take<float>(kPairs * stride), *folded = room.take<float>(stride);
-  const CodeQueries q = code_queries(rows.query_stride(), coarse.count, room);
+  const CodeQueries q = code_queries(count, rows.query_stride(), coarse.count, room);
   for (int64_t i = 0; i < count; ++i) {
     const float* x = scan.queries.data + (queries.begin + i) * stride;
     put_code_query(rows, form_of(x, folded), folded, q, i);
-    q.slack[i] = put_bases(scan, queries.begin + i, coarse, q.base + i, kManyQueries);
   }
+  put_bases(scan, queries.begin, count, coarse, q.base, count, q.slack);
   CodeBlock32 block = {};
+  block.base = BasePlaces::make(coarse, room);
   WaitingCodes waiting[kManyQueries] = {};
   for (int64_t row = range.begin; row < range.end;) {
-    row = next_codes(codes, rows.bytes(), rows.read(), coarse, scan, row, range.end, copies, block);
+    row = next_codes(codes, rows.bytes(), rows.read(), scan, row, range.end, copies, block);
+    block.base.put(coarse, block.ids, block.count, count);
     for (int64_t i = 0; i < count && block.count; ++i) {
       TopK& best = scan.best[queries.begin + i];
       int32_t sums[kCodeBlock] = {};
@@ -268,7 +268,7 @@ inline void scan_codes(const Codes& codes, const PackedCodes& rows, const Coarse
     return scan_codes_few(codes, PackedProducts{rows}, coarse, scan, range, queries, scratch, form_of, terms_of,
                           values_of);
 #if EMB_BYTE_COLUMNS
-  if (!few && rows.bits && !rows.msb && bounded)
+  if (!few && rows.bits && !rows.msb && bounded && bases_pay(coarse, range, queries))
     return scan_codes_many(codes, rows, coarse, scan, range, queries, scratch, form_of, terms_of, values_of);
 #endif
 #else

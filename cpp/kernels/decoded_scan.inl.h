@@ -10,17 +10,18 @@ namespace EMB_ISA {
 namespace {
 
 // sums: products with the query or of squared differences from it; `step` and the rows are padded as the query is, with
-// steps of 0 where nothing is coded.
-template <bool L2>
+// steps of 0 where nothing is coded. `centroids`: kTileRows of each stage.
+template <bool L2, bool STAGES>
 EMB_OP void score_decoded(const float* step, const int8_t* const* levels, const float* factors,
-                          const float* const* centroids, const float* query, int64_t stride, float* sums,
+                          const float* const* centroids, int stages, const float* query, int64_t stride, float* sums,
                           float* squares) {
   f32x16 sum[kTileRows], square[kTileRows], factor[kTileRows];
   for (int r = 0; r < kTileRows; ++r) sum[r] = square[r] = splat(0.0f), factor[r] = splat(factors[r]);
   for (int64_t j = 0; j < stride; j += 16) {
     const f32x16 unit = load(step + j), y = load(query + j);
     for (int r = 0; r < kTileRows; ++r) {
-      const f32x16 x = add(mul(mul(to_f32(load_i8(levels[r] + j)), unit), factor[r]), load(centroids[r] + j));
+      f32x16 x = add(mul(mul(to_f32(load_i8(levels[r] + j)), unit), factor[r]), load(centroids[r] + j));
+      for (int s = 1; STAGES && s < stages; ++s) x = add(x, load(centroids[s * kTileRows + r] + j));
       sum[r] = accumulate<L2>(sum[r], y, x);
       if (!L2) square[r] = add(square[r], mul(x, x));
     }
@@ -31,6 +32,12 @@ EMB_OP void score_decoded(const float* step, const int8_t* const* levels, const 
 #if EMB_WORD_PRODUCTS
 
 constexpr int64_t kFewDecoded = kManyQueries - 1;
+
+// Words of a row's only centroid say how long it is; those of several would, with the products of all pairs.
+EMB_OP bool lengths_bounded(const Coarse& coarse, Range rows) {
+  return coarse.stages == 1 && bounds_lengths(coarse.count, rows.end - rows.begin);
+}
+
 constexpr float kEvaluated = 1e-6f;  // of what a bound is computed from, how much its own rounding can be
 
 // A decoded row is factor * step * levels + centroid. Its squared length is, with a sum of products each,
@@ -183,11 +190,19 @@ EMB_OP uint32_t promising_lengths(const BoundedRows& rows, const IntQueries& q, 
   return wanted;
 }
 
-#else
-
-constexpr int64_t kFewDecoded = 2;
-
 #endif
+
+constexpr int64_t kDecodedTwice = 2;  // queries that may each decode a row: for more it waits as float32
+
+// Whether scan_decoded serves.
+EMB_OP bool decoded_serves([[maybe_unused]] const Coarse& coarse, const Scan& scan, [[maybe_unused]] Range rows,
+                           Range queries) {
+  int64_t most = kDecodedTwice;
+#if EMB_WORD_PRODUCTS
+  if (lengths_bounded(coarse, rows)) most = kFewDecoded;
+#endif
+  return scan.metric != Metric::ip && queries.end - queries.begin <= most;
+}
 
 // `offset`: (stride of queries,), what all rows have beside their levels, which the centroids lack. Offer(block,
 // query, which, count) offers `count` <= kTileRows rows of the block to a query.
@@ -198,17 +213,18 @@ EMB_OP void scan_by_lengths(const LevelRows& rows, const float* offset, const Co
   block.levels = room.take<int8_t>(2 * kIntBlock * rows.stride);  // of which the second half is for `levels_of`
   for (int64_t j = 0; j < kIntBlock * rows.stride; ++j) block.levels[j] = 0;
 #if EMB_WORD_PRODUCTS
-  const bool bound = bounds_lengths(coarse.count, range.end - range.begin) && rows.n <= kMostOfBytes;
+  const bool bound = lengths_bounded(coarse, range) && rows.n <= kMostOfBytes;
   LengthBounds lengths = {};
   IntQueries q = {};
   BoundedRows bounds = {};
   const float rounding = 2.0f * rounding_of(scan.queries.d) + kEvaluated;
   if (bound) {
     lengths = LengthBounds::make(rows, offset, coarse, scan.queries.stride, room);
-    q = int_queries(kManyQueries, rows.stride, coarse.count, room);
+    q = int_queries(queries.end - queries.begin, rows.stride, coarse.count, room);
+    put_bases(scan, queries.begin, q.most, coarse, q.base, q.most, q.slack);
     for (int64_t query = queries.begin; query < queries.end; ++query) {
       const int64_t i = query - queries.begin;
-      prepare_query(rows, scan, query, coarse, q, i, q.bytes, room.next);
+      prepare_query(rows, scan, query, q, i, q.bytes, room.next);
       float sizes;
       const float product = product_and_sizes(scan, query, offset, sizes);
       for (int64_t c = 0; c < (coarse.count ? coarse.count : 1); ++c) q.base[c * q.most + i] += product;
@@ -260,24 +276,30 @@ EMB_OP void scan_decoded_rows(const LevelRows& rows, const Coarse& coarse, const
   const int64_t stride = scan.queries.stride;
   float *step = room.take<float>(stride), *origin = room.take<float>(stride);
   for (int64_t j = 0; j < stride; ++j) step[j] = j < rows.n ? rows.step[j] : 0.0f, origin[j] = 0.0f;
+  const float** centroids = room.take<const float*>(kTileRows * coarse.stages);
   const auto offer = [&](const LevelBlock& block, int64_t query, const int* which, int count) {
     const int8_t* levels[kTileRows];
-    const float* centroids[kTileRows];
     float factors[kTileRows], sums[kTileRows], squares[kTileRows];
     for (int n = 0; n < kTileRows; ++n) {
       const int at = which[n < count ? n : 0];
-      const float* centroid = coarse.row(block.ids[at], stride);
       levels[n] = block.levels + at * rows.stride;
-      centroids[n] = centroid ? centroid : origin;
       factors[n] = block.factor[at];
+      for (int s = 0; s < coarse.stages; ++s) {
+        const float* centroid = coarse.row(block.ids[at], stride, s);
+        centroids[s * kTileRows + n] = centroid ? centroid : origin;
+      }
     }
-    score_decoded<L2>(step, levels, factors, centroids, scan.queries.data + query * stride, stride, sums, squares);
+    const float* x = scan.queries.data + query * stride;
+    if (coarse.stages > 1)
+      score_decoded<L2, true>(step, levels, factors, centroids, coarse.stages, x, stride, sums, squares);
+    else
+      score_decoded<L2, false>(step, levels, factors, centroids, 1, x, stride, sums, squares);
     offer_sums(scan, block, query, which, count, sums, squares);
   };
   scan_by_lengths<L2>(rows, origin, coarse, scan, range, queries, room, levels_of, offer);
 }
 
-// scan_levels (int_scan.inl.h) for metrics other than "ip" and at most kFewDecoded queries.
+// scan_levels (int_scan.inl.h) for metrics other than "ip" and few queries.
 template <class Levels>
 EMB_OP void scan_decoded(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
                          float* scratch, const Levels& levels_of) {
@@ -297,7 +319,7 @@ struct PlainCodes {
 // Whether scan_plain_codes has what it needs.
 EMB_OP bool plain_codes_serve(const PlainCodes& p, const Coarse& coarse, const Scan& scan, Range range, Range queries) {
   return scan.metric != Metric::ip && queries.end - queries.begin <= kFewDecoded && p.d <= kMostOfBytes &&
-         bounds_lengths(coarse.count, range.end - range.begin);
+         lengths_bounded(coarse, range);
 }
 
 template <bool L2, int BITS>

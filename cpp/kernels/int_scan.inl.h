@@ -3,7 +3,7 @@
 // which rows cannot be among the best: with queries of 8 bits, then of 16, each with a bound of its error; what is left
 // is scored as float32. By metrics other than the inner product many queries go to scan_rows.
 #pragma once
-#include "many.inl.h"
+#include "centroids.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {
@@ -18,7 +18,7 @@ struct LevelRows {
 // Queries times the steps, as integers of 8 and 16 bits times a unit. A sum of products with levels differs from the
 // float32 score by at most `error` times the length of the row's levels and its factor, and `slack`.
 struct IntQueries {
-  int64_t most;    // queries that there is room for
+  int64_t most;    // queries that there are
   int8_t* bytes;   // (most, stride)
   int16_t* words;  // (most, stride)
   int32_t* total;  // the sum of the bytes
@@ -27,18 +27,16 @@ struct IntQueries {
 };
 
 inline IntQueries int_queries(int64_t most, int64_t stride, int64_t centroids, Room& room) {
-  IntQueries q = {most,
-                  room.take<int8_t>(most * stride),
-                  room.take<int16_t>(most * stride),
-                  room.take<int32_t>(most),
-                  room.take<float>(most),
-                  room.take<float>(most),
-                  room.take<float>(most),
-                  room.take<float>(most),
-                  room.take<float>(most),
-                  room.take<float>((centroids ? centroids : 1) * most)};
-  for (int64_t i = 0; i < most; ++i) q.base[i] = 0.0f;
-  return q;
+  return {most,
+          room.take<int8_t>(most * stride),
+          room.take<int16_t>(most * stride),
+          room.take<int32_t>(most),
+          room.take<float>(most),
+          room.take<float>(most),
+          room.take<float>(most),
+          room.take<float>(most),
+          room.take<float>(most),
+          room.take<float>((centroids ? centroids : 1) * most)};
 }
 
 // The largest word of which products with n levels add up to less than 2^31.
@@ -64,8 +62,8 @@ EMB_OP float round_query(const float* x, int64_t n, float largest, float most, I
 }
 
 // `bytes`: where the query's go; `folded`: room for n floats.
-inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query, const Coarse& coarse,
-                          const IntQueries& to, int64_t i, int8_t* bytes, float* folded) {
+inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query, const IntQueries& to, int64_t i,
+                          int8_t* bytes, float* folded) {
   const float* x = scan.queries.data + query * scan.queries.stride;
   float largest = 0.0f, sum = 0.0f, square = 0.0f;
   for (int64_t j = 0; j < rows.n; ++j) {
@@ -91,7 +89,6 @@ inline void prepare_query(const LevelRows& rows, const Scan& scan, int64_t query
   const float rounded = rounding * (__builtin_sqrtf(square) + 1e-19f);  // squares of less than that vanish
   to.error8[i] = kMargin * (lost8 + rounded);
   to.error16[i] = kMargin * (lost16 + rounded);
-  to.slack[i] = put_bases(scan, query, coarse, to.base + i, to.most);
 }
 
 // A block of rows that may be returned, as levels, and those that were needed as float32.
@@ -99,7 +96,7 @@ struct LevelBlock {
   int count;
   int64_t ids[kIntBlock];
   float factor[kIntBlock], size[kIntBlock];  // the length of the levels times the factor
-  int32_t base[kIntBlock];                   // where the products with the row's centroid are
+  BasePlaces base;
   bool decoded[kIntBlock];
   int8_t* levels;  // (kIntBlock, stride)
   float* values;   // (kIntBlock, padded d)
@@ -118,7 +115,7 @@ EMB_OP uint32_t promising(const LevelBlock& block, const IntQueries& q, int64_t 
   for (int r = 0; r < kIntBlock; r += 16) {
     f32x16 most = mul(mul(to_f32(load_i32(sums + r)), unit), load(block.factor + r));
     most = add(add(most, mul(error, load(block.size + r))), slack);
-    most = add(most, gather(q.base + i, load_i32(block.base + r)));
+    most = add(most, block.base.sums(q.base + i, r));
     wanted |= (~mask_bits(less(most, least)) & 0xffffu) << r;  // so that NaN is looked at
   }
   return wanted;
@@ -133,7 +130,7 @@ EMB_OP void rescore(const LevelRows& rows, const Scan& scan, int64_t query, Leve
   if (best.count == best.k) {
     const float sum = static_cast<float>(dot_words(levels, q.words + i * rows.stride, rows.n));
     const float most = sum * q.unit16[i] * block.factor[r] + q.error16[i] * block.size[r] + q.slack[i];
-    if (most + q.base[block.base[r] + i] < best.floor) return;
+    if (most + block.base.sum_of(q.base + i, r) < best.floor) return;
   }
   float* values = block.values + r * stride;
   if (!block.decoded[r]) values_of(block.ids[r], levels, block.factor[r], values);
@@ -170,10 +167,10 @@ EMB_OP int64_t fill_block(const Coarse& coarse, const Scan& scan, const IntQueri
                           LevelBlock& block, const Levels& levels_of, const Length& length) {
   for (block.count = 0; row < end && block.count < kIntBlock; ++row) {
     if (scan.mask && !scan.mask[row]) continue;
-    block.base[block.count] = coarse.count ? static_cast<int32_t>(coarse.of(row) * q.most) : 0;
     block.decoded[block.count] = false;
     block.ids[block.count++] = row;
   }
+  block.base.put(coarse, block.ids, block.count, q.most);
   levels_of(block.ids, block.count, block.levels, block.factor);
   for (int r = 0; r < block.count; ++r) {
     const float size = __builtin_fabsf(block.factor[r]);
@@ -185,10 +182,12 @@ EMB_OP int64_t fill_block(const Coarse& coarse, const Scan& scan, const IntQueri
 template <class Levels, class Values>
 EMB_OP void scan_levels_few(const LevelRows& rows, const Coarse& coarse, const Scan& scan, Range range, Range queries,
                             LevelBlock& block, Room room, const Levels& levels_of, const Values& values_of) {
-  const IntQueries q = int_queries(kManyQueries, rows.stride, coarse.count, room);
   const int64_t count = queries.end - queries.begin;
+  const IntQueries q = int_queries(count, rows.stride, coarse.count, room);
+  block.base = BasePlaces::make(coarse, room);
   for (int64_t i = 0; i < count; ++i)
-    prepare_query(rows, scan, queries.begin + i, coarse, q, i, q.bytes + i * rows.stride, room.next);
+    prepare_query(rows, scan, queries.begin + i, q, i, q.bytes + i * rows.stride, room.next);
+  put_bases(scan, queries.begin, count, coarse, q.base, count, q.slack);
   const float length = 128.0f * __builtin_sqrtf(static_cast<float>(rows.n));
   for (int64_t row = range.begin; row < range.end;) {
     row = fill_block(coarse, scan, q, row, range.end, block, levels_of, [&](int) { return length; });

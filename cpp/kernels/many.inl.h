@@ -219,19 +219,6 @@ EMB_OP float product_and_sizes(const Scan& s, int64_t query, const float* row, f
   return reduce_add(dot);
 }
 
-// The products of a query with the centroids go to `products`, `step` apart, zero if there are none. Gives how much
-// they can err.
-inline float put_bases(const Scan& s, int64_t query, const Coarse& coarse, float* products, int64_t step) {
-  float slack = products[0] = 0.0f;
-  for (int64_t c = 0; c < coarse.count; ++c) {
-    float sizes;
-    products[c * step] = product_and_sizes(s, query, coarse.centroids + c * s.queries.stride, sizes);
-    const float error = sizes < kLarge ? kMargin * rounding_of(s.queries.d) * sizes : __builtin_inff();
-    slack = error > slack ? error : slack;
-  }
-  return slack;
-}
-
 // The columns of 16 queries after those of 16 others, n of them for each, a lane for each query; zeros where there are
 // no more.
 template <class T>

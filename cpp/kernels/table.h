@@ -106,14 +106,23 @@ struct SparseOut {
   bool wide;
 };
 
-// Centroids that a scan adds to decoded rows; none where count is 0.
+// Centroids that a scan adds to decoded rows, one of each stage, in their order; none where count is 0.
 struct Coarse {
   const float* centroids;   // (count, padded d)
   const int32_t* centroid;  // (n,); null: there is one, for every row
   int64_t count;
-  EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
-  // What is added to a row, rows being `stride` floats apart; null: nothing.
-  EMB_HD const float* row(int64_t row, int64_t stride) const { return count ? centroids + of(row) * stride : nullptr; }
+  // Of stages of kRqWords centroids: which of its own each adds, (n, stages), rows `stride` bytes apart.
+  const uint8_t* words = nullptr;
+  int64_t stride = 0;
+  int stages = 1;
+  EMB_HD int32_t of(int64_t row, int stage = 0) const {
+    if (words) return static_cast<int32_t>(kRqWords) * stage + words[row * stride + stage];
+    return centroid ? centroid[row] : 0;
+  }
+  // What a stage adds to a row, rows being `padded` floats apart; null: nothing.
+  EMB_HD const float* row(int64_t row, int64_t padded, int stage = 0) const {
+    return count ? centroids + of(row, stage) * padded : nullptr;
+  }
 };
 
 // Levels that all dimensions share: the value is levels[code] * step. `midpoints`, between neighbouring levels, and
@@ -241,6 +250,9 @@ static constexpr int64_t scan_scratch(int64_t d, int64_t queries) {
 // A lookup table of bytes: for m subspaces and what fills up four bytes of a code.
 static constexpr int64_t byte_table_size(int64_t m, int64_t ksub) { return ksub == 16 ? (m + 7) / 8 * 128 : m * ksub; }
 
+constexpr int kBaseRows = 32;  // rows of a block that centroids are added to
+static constexpr int64_t base_places(int64_t centroids) { return kBaseRows * (1 + centroids / kRqWords); }
+
 constexpr int64_t kReadBeyond = 64;  // bytes that the cutting of windows may read beyond a row of codes
 constexpr int kIntBlock = 32;        // rows of levels that wait in L1 for all queries
 // Bytes from one row of levels to the next: room for a vector of pairs too many.
@@ -255,7 +267,8 @@ static constexpr int64_t level_queries(int64_t d, int64_t queries, int64_t centr
 // whole tiles, and what bounds their scores.
 static constexpr int64_t level_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
   return levels_scratch(d) + kManyRows * (padded16(d) + 6 * 32) + 2 * levels_stride(d) + 20 * 16 +
-         level_queries(d, queries, centroids) * (padded16(d) / 4 + 44 + 18 + (centroids ? centroids : 1));
+         level_queries(d, queries, centroids) * (padded16(d) / 4 + 44 + 18 + (centroids ? centroids : 1)) +
+         base_places(centroids);
 }
 
 // Whether a scan of few queries by l2 or cosine bounds rows' lengths: words for each centroid have to pay.
@@ -271,14 +284,15 @@ static constexpr int64_t length_scratch(int64_t d, int64_t centroids) {
 // ... beside levels of rows, queries as integers, and of some rows' codes what they decode to.
 static constexpr int64_t decoded_scratch(int64_t d, int64_t centroids) {
   const int64_t queries = kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
-  return levels_scratch(d) + queries + 6 * padded16(d) + length_scratch(d, centroids);
+  return levels_scratch(d) + queries + 6 * padded16(d) + length_scratch(d, centroids) + base_places(centroids);
 }
 
 // For a scan over packed codes: as for rows, and copies of a code, then copies of 32 rows' codes, bytes and bounds of
 // the queries, or tables of 16 queries.
 static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t centroids = 0) {
   const int64_t products = (centroids ? centroids : 1) * kManyQueries;
-  const int64_t few = 32 * (d + 64) / 4 + 5 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products + 10 * 16;
+  const int64_t few = 32 * (d + 64) / 4 + 5 * padded16(d) + kManyQueries * (d + 8 * 64) / 4 + products +
+                      base_places(centroids) + 10 * 16;
   const int64_t tables =
       2 * 64 * (d + 128) / 32 + 16 * byte_table_size((d + 7) / 8 * 2, 16) / 4 + 6 * padded16(d) + 32 * 16;
   const int64_t floats = scan_scratch(d, queries), many = level_scan_scratch(d, queries, centroids);
@@ -360,7 +374,8 @@ static constexpr int64_t window_scratch(int64_t d) {
 // A scan in integers: levels, then either rows as float32, or integer queries and their products with centroids.
 static constexpr int64_t int_scan_scratch(int64_t d, int64_t queries, int64_t centroids) {
   const int64_t integers = kIntBlock * padded16(d) + padded16(d) +
-                           kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) + 16 * 16;
+                           kManyQueries * (levels_stride(d) + 10 + (centroids ? centroids : 1)) +
+                           base_places(centroids) + 16 * 16;
   const int64_t floats = code_scan_scratch(d, queries, centroids);
   return levels_scratch(d) + window_scratch(d) + (integers > floats ? integers : floats);
 }

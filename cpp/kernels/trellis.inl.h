@@ -288,8 +288,8 @@ inline void trellis_levels(const TrellisParams& p, const uint8_t* const* rows, i
 }
 
 // Levels times their steps and the factor, 0 for what is not coded, and a centroid, if there is one.
-EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float factor, const float* centroid, float* out,
-                           int64_t size) {
+EMB_OP void trellis_components(const TrellisParams& p, const int8_t* row, float factor, const float* centroid,
+                               float* out, int64_t size) {
   const float* step = p.step;
   const int64_t coded = p.coded, whole = coded / 16 * 16;
   const f32x16 factor16 = splat(factor);
@@ -302,6 +302,16 @@ EMB_OP void trellis_values(const TrellisParams& p, const int8_t* row, float fact
   for (int64_t j = whole; j < size; ++j) {
     out[j] = j < coded ? static_cast<float>(row[j]) * step[j] * factor : 0.0f;
     if (centroid) out[j] += centroid[j];
+  }
+}
+
+// ... of a row, with its centroids.
+EMB_OP void trellis_values(const TrellisParams& p, const int8_t* levels, float factor, const Coarse& coarse,
+                           int64_t row, float* out, int64_t padded) {
+  trellis_components(p, levels, factor, coarse.row(row, padded), out, padded);
+  for (int s = 1; s < coarse.stages; ++s) {
+    const float* centroid = coarse.row(row, padded, s);
+    for (int64_t j = 0; j < padded; j += 16) store(out + j, add(load(out + j), load(centroid + j)));
   }
 }
 
@@ -334,7 +344,7 @@ void trellis_decode(const Codes& codes, const TrellisParams& p, float* out, Rang
     for (int n = 0; n < count; ++n) ids[n] = i + n;
     trellis_block(codes, p, ids, count, levels, factors);
     for (int n = 0; n < count; ++n)
-      trellis_values(p, levels + n * levels_stride(p.d), factors[n], nullptr, out + (i + n) * p.d, p.d);
+      trellis_components(p, levels + n * levels_stride(p.d), factors[n], nullptr, out + (i + n) * p.d, p.d);
   }
 }
 
@@ -451,7 +461,7 @@ EMB_OP void trellis_topk_bytes(const Codes& codes, const TrellisParams& p, const
   const auto values_of = [&](int64_t row, float* out) {
     float factor;
     trellis_block(codes, p, &row, 1, levels, &factor);
-    trellis_values(p, levels, factor, coarse.row(row, stride), out, stride);
+    trellis_values(p, levels, factor, coarse, row, out, stride);
     return static_cast<const float*>(out);
   };
   if (!many) {
@@ -474,7 +484,8 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
                   Range queries, float* scratch) {
 #if EMB_WINDOW_PRODUCTS
   const int64_t count = queries.end - queries.begin;
-  if (scan.metric == Metric::ip && (count <= 2 || count >= kManyQueries) && p.coded <= kMostOfBytes)
+  const bool many = count >= kManyQueries && bases_pay(coarse, rows, queries);
+  if (scan.metric == Metric::ip && (count <= 2 || many) && p.coded <= kMostOfBytes)
     return trellis_topk_bytes(codes, p, coarse, scan, rows, queries, scratch);
 #endif
   const int64_t stride = scan.queries.stride;
@@ -482,10 +493,10 @@ void trellis_topk(const Codes& codes, const TrellisParams& p, const Coarse& coar
     trellis_block(codes, p, ids, count, levels, factors);
   };
   const LevelRows decoded = {p.step, p.coded, levels_stride(p.d)};
-  if (scan.metric != Metric::ip && queries.end - queries.begin <= kFewDecoded)
+  if (decoded_serves(coarse, scan, rows, queries))
     return scan_decoded(decoded, coarse, scan, rows, queries, scratch, levels_of);
   const auto values_of = [&](int64_t row, const int8_t* levels, float factor, float* out) {
-    trellis_values(p, levels, factor, coarse.row(row, stride), out, stride);
+    trellis_values(p, levels, factor, coarse, row, out, stride);
   };
   scan_levels(decoded, coarse, scan, rows, queries, scratch, levels_of, values_of);
 }

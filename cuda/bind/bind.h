@@ -58,6 +58,14 @@ inline Coarse coarse_of(const Array& centroids, const Array& centroid) {
   return {pointer<const float>(centroids), pointer<const int32_t>(centroid), count(centroids)};
 }
 
+// ... or those of each row, uint8 (n, stages), where `words`.
+inline Coarse coarse_of(const Array& centroids, const Array& centroid, bool words) {
+  if (!words) return coarse_of(centroids, centroid);
+  const int64_t stages = columns(centroid);
+  return {pointer<const float>(centroids),  nullptr,          stages * kRqWords,
+          pointer<const uint8_t>(centroid), stride(centroid), static_cast<int>(stages)};
+}
+
 void register_scalar(py::module_& m);
 void register_levels(py::module_& m);
 void register_binary(py::module_& m);

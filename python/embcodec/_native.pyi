@@ -323,7 +323,7 @@ def trellis_topk(
     mask: _Bools | None,
     factors: _F32 | None,
     centroids: _F32 | None,
-    centroid: _I32 | None,
+    centroid: _I32 | _U8 | None,
     scores_out: _F32,
     ids_out: _I64,
     threads: int,

@@ -124,8 +124,19 @@ def test_too_few_rows_are_refused(base: np.ndarray, spec: str) -> None:
         Codec(spec).fit(base[:255])
 
 
-def test_there_is_no_scan_of_the_first_part(fitted: Codec) -> None:
-    with pytest.raises(
-        ValueError, match="k_factor needs a scan of trellis codes, which RQ3x8,TCQ9B does not have"
-    ):
-        fitted.k_factor = 10
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_in_front_of_a_trellis_codewords_are_added_in_the_scan(
+    base: np.ndarray, fitted: Codec, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, queries = fitted.encode(base), base[:20] + np.float32(0.1)
+    want, _ = flat_topk(fitted.decode(codes), queries, 10, metric)
+    monkeypatch.setattr("embcodec.codecs.residual.topk_decoded", None)
+    scores, _ = fitted.search(codes, queries, 10, metric)
+    np.testing.assert_allclose(scores, want, rtol=1e-5, atol=1e-5)
+    mask = np.arange(len(base)) % 7 == 3
+    _, ids = fitted.search(codes, queries, 10, metric, mask=mask)
+    assert mask[ids].all()
+    fitted.k_factor = 30
+    shortlisted, _ = fitted.search(codes, queries, 10, metric)
+    fitted.k_factor = None
+    np.testing.assert_array_equal(shortlisted[:, 0], scores[:, 0])

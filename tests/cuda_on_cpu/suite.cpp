@@ -312,9 +312,13 @@ void trellis_family(const Case& c) {
   run([&](const Call& call) { return cuda::trellis_encode(c.rows(), p, {codes.get(), p.bytes}, call); });
   run([&](const Call& call) { return cuda::trellis_decode({codes.get(), c.n, p.bytes}, p, y.get(), call); });
   p.factors = factors.get();
-  c.search([&](const Search& s, const Call& call) {
-    return cuda::trellis_topk({longer.get(), c.n, p.bytes + 1}, p, {centroid.get(), nullptr, 1}, s, call);
-  });
+  const Exact<float> codewords = floats(2 * kRqWords * c.d, -1, 1);
+  const Exact<uint8_t> words = bytes(c.n * 2, 256);
+  for (const Coarse& coarse :
+       {Coarse{centroid.get(), nullptr, 1}, Coarse{codewords.get(), nullptr, 2 * kRqWords, words.get(), 2, 2}})
+    c.search([&](const Search& s, const Call& call) {
+      return cuda::trellis_topk({longer.get(), c.n, p.bytes + 1}, p, coarse, s, call);
+    });
 }
 
 // Tensor cores nominate among the last rows, of codes at odd addresses.

@@ -283,6 +283,7 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
   for (int64_t i = 0; i < books.n; ++i) books[i] = static_cast<int8_t>(c.rng() % 255) - 127;
   const Exact<float> step = c.floats(c.d, 0.01f, 0.05f), weight = c.floats(c.d, 0, 1);
   const Exact<float> factors = c.floats(256, 0.5f, 2), inverse(c.d), centroids = c.floats(3 * padded16(c.d), -1, 1);
+  const Exact<float> codewords = c.floats(2 * kRqWords * padded16(c.d), -1, 1);
   const Exact<uint8_t> rates(c.d);
   constexpr uint8_t falling[] = {12, 10, 8, 6, 4, 2, 1, 0};
   const int64_t units = (c.d + kTrellisUnit - 1) / kTrellisUnit;
@@ -291,9 +292,11 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
     rates[j] = c.d == 8 ? 1 : falling[j / kTrellisUnit * 8 / units];
     if (rates[j] == 1 && c.d % 2 && j / kTrellisUnit == units - 1) rates[j] = 0;  // no pairs
   }
-  for (int64_t i = 0; i < 3; ++i)
-    for (int64_t j = c.d; j < padded16(c.d); ++j) centroids[i * padded16(c.d) + j] = 0;
+  for (const Exact<float>* rows : {&centroids, &codewords})
+    for (int64_t i = 0; i < rows->n; i += padded16(c.d))
+      for (int64_t j = c.d; j < padded16(c.d); ++j) (*rows)[i + j] = 0;
   const Exact<int32_t> centroid(c.n);
+  const Exact<uint8_t> words = c.random_bytes(3 * c.n);
   for (int64_t i = 0; i < c.n; ++i) centroid[i] = static_cast<int32_t>(i % 3);
   TrellisParams p = {};
   p.codebooks = books.get();
@@ -312,10 +315,11 @@ void trellis_family(Results& out, const Kernels& k, Case c) {
     const Codes from = extras ? Codes{with_factor.get(), c.n, p.bytes + 1} : Codes{codes.get(), c.n, p.bytes};
     k.trellis_decode(from, p, y.get(), {0, c.n}, levels.get());
     out.add("trellis_decode", y);
-    const Coarse coarse = extras ? Coarse{centroids.get(), centroid.get(), 3} : Coarse{nullptr, nullptr, 0};
-    add_scan(
-        out, "trellis_topk", k, c, [&](int64_t nq) { return int_scan_scratch(c.d, nq, coarse.count); },
-        [&](const Scan& s, Range rows, Range part, float* m) { k.trellis_topk(from, p, coarse, s, rows, part, m); });
+    for (const Coarse& coarse : {extras ? Coarse{centroids.get(), centroid.get(), 3} : Coarse{nullptr, nullptr, 0},
+                                 Coarse{codewords.get(), nullptr, 2 * kRqWords, words.get(), 3, 2}})
+      add_scan(
+          out, "trellis_topk", k, c, [&](int64_t nq) { return int_scan_scratch(c.d, nq, coarse.count); },
+          [&](const Scan& s, Range rows, Range part, float* m) { k.trellis_topk(from, p, coarse, s, rows, part, m); });
   }
 }
 

@@ -27,6 +27,18 @@ def plan():
     }
 
 
+@pytest.fixture(scope="module")
+def codewords(plan):
+    """For centroids, those of three stages, in a part of longer rows; rows enough that adding them pays."""
+    rng = np.random.default_rng(9)
+    return {
+        **plan,
+        "codes": np.tile(plan["codes"], (3, 1)),
+        "centroids": rng.standard_normal((3, 256, D)).astype(np.float32) / 2,
+        "centroid": np.tile(rng.integers(0, 256, (N // 2, 5)).astype(np.uint8), (6, 1))[:, 1:4],
+    }
+
+
 def check(plan, isa, metric, k=K, threads=2):
     got = kernels.trellis_topk(k=k, isa=isa, threads=threads, metric=metric, **plan)
     want = trellis_topk(k=k, metric=metric, **plan)
@@ -55,6 +67,25 @@ class TestExact:
         else:
             close["centroids"] = None
         check(close, isa, metric)
+
+    @pytest.mark.parametrize("count", [1, 2, 9, 20, 40])
+    def test_codewords(self, codewords, isa, metric, count):
+        few = {**codewords, "queries": codewords["queries"][:count]}
+        check(few, isa, metric, threads=1)
+        check({**few, "mask": np.random.default_rng(8).random(3 * N) < 0.1}, isa, metric)
+
+    @pytest.mark.parametrize("count", [1, 2, 9, 17])
+    def test_codewords_that_add_up_alike(self, codewords, isa, metric, count):
+        """Nothing but the last digits of what many large codewords add up to tells rows apart."""
+        books = codewords["centroids"][:, :1] + np.float32(3e-7) * codewords["centroids"]
+        few = {
+            **codewords,
+            "step": codewords["step"] * np.float32(1e-12),
+            "centroids": np.concatenate([books, -books[::-1]]) * np.float32(1000),
+            "centroid": np.tile(codewords["centroid"], 2),
+            "queries": codewords["queries"][:count],
+        }
+        check(few, isa, metric, threads=1)
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_one_centroid(self, plan, isa, metric, count):

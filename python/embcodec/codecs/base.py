@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from .rows import F32, I32, I64, U8, Bools, Floats, finish
+from .rows import F32, I64, U8, Bools, Floats, finish
 from .scan import Hits, topk_decoded
 
 T = TypeVar("T")
@@ -144,11 +144,14 @@ class Transform(Stage):
 class Coarse:
     """What a coarse stage took off the rows: centroids (c, d), and the one of each row.
 
+    Or, to search with coders that have `adds_codewords`, codebooks (m, 256, d), of each of which a row adds a
+    codeword, and the bytes (n, m) that say which.
+
     Rows that a coder is fitted on are `stretch` (n, 1) times what it left of them, where that is given.
     """
 
     centroids: F32
-    ids: I32 | None  # (n,); None if there is one centroid
+    ids: npt.NDArray[Any] | None  # int32 (n,), None if there is one centroid; or uint8 (n, m)
     stretch: F32 | None = None
 
     @classmethod
@@ -183,11 +186,12 @@ class Coder(Stage):
 
     Attributes:
         k_factor: see `Codec.k_factor`; of no account to coders whose codes have no first part.
-        goes_beyond: see `search_residual`.
+        goes_beyond, adds_codewords: see `search_residual`.
     """
 
     k_factor: int | None = None
     goes_beyond: ClassVar[bool] = False
+    adds_codewords: ClassVar[bool] = False
 
     @property
     def has_first_part(self) -> bool:
@@ -250,18 +254,13 @@ class Coder(Stage):
         """`search` over decoded rows plus their centroids; None if the coder has no scan for that.
 
         Where `goes_beyond`, centroids and queries may have more dimensions: beyond d a row is its centroid.
+        Where `adds_codewords`, it takes codebooks for centroids.
         """
         return None
 
 
 class CoarseStage(Stage):
-    """A stage in front of a coder, to which it leaves a part of the row; its own bytes come first.
-
-    Attributes:
-        is_scanned: whether `coarse` tells the centroids, for scans that take them.
-    """
-
-    is_scanned: ClassVar[bool] = False
+    """A stage in front of a coder, to which it leaves a part of the row; its own bytes come first."""
 
     @abstractmethod
     def part_size(self, d: int) -> int:
@@ -289,6 +288,6 @@ class CoarseStage(Stage):
             setattr(turned, name, turn(tensor.reshape(-1, self.d)).reshape(tensor.shape))
         return turned
 
-    def coarse(self, part: U8) -> Coarse | None:
-        """What its bytes (n, part_size) stand for, one of few centroids; None unless `is_scanned`."""
-        return None
+    @abstractmethod
+    def coarse(self, part: U8) -> Coarse:
+        """What its bytes (n, part_size) stand for, for scans that add it to rows."""

@@ -22,7 +22,6 @@ class IVF(CoarseStage):
 
     pattern = r"IVF([1-9]\d{0,4})"
     forms = ("IVF256",)
-    is_scanned = True
     centroids: F32  # (count, d)
 
     def __init__(self, text: str, count: str) -> None:

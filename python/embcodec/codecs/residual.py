@@ -26,7 +26,7 @@ class Residual(Coder):
 
     @property
     def has_first_part(self) -> bool:
-        return self.first.is_scanned and self.inner.has_first_part
+        return self.inner.has_first_part
 
     @property
     def k_factor(self) -> int | None:
@@ -97,7 +97,7 @@ class Residual(Coder):
         part, inner = self._parts(codes)
         coarse = self.first.coarse(part)
         hits = None
-        if coarse is not None:
+        if coarse.centroids.ndim == 2 or self.inner.adds_codewords:
             hits = self.inner.search_residual(inner, coarse, queries, k, metric, mask, threads)
         if hits is not None:
             return hits

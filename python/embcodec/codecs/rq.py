@@ -116,3 +116,6 @@ class RQ(Coder, CoarseStage):
 
     def taken(self, part: U8) -> F32:
         return rq_decode(part, self.codebooks)
+
+    def coarse(self, part: U8) -> Coarse:
+        return Coarse(self.codebooks, part)

@@ -44,6 +44,7 @@ class TCQ(Coder):
 
     pattern = r"TCQ(?:([1-9]\d{0,5})B|([0-6](?:\.\d{0,3}[1-9])?))"
     forms = ("TCQ2", "TCQ0.5", "TCQ96B")
+    adds_codewords = True
     mean: F32  # (d,)
     components: F32  # (d, d), rows orthonormal, in the order in which they are coded
     step: F32  # (d,)
@@ -244,7 +245,7 @@ class TCQ(Coder):
         centroids = self.kept(
             "centroids",
             (coarse.centroids, self.mean, self.components),
-            lambda: project(coarse.centroids + self.mean, turn),
+            lambda: self._turned(coarse.centroids),
         )
         queries = project(queries, turn)
         scan = partial(trellis_topk, metric=metric, centroids=centroids, threads=threads)
@@ -271,6 +272,14 @@ class TCQ(Coder):
             )
             hits[0][i], hits[1][i] = scores[0], np.where(at[0] >= 0, rows[at[0]], -1)
         return hits
+
+    def _turned(self, centroids: F32) -> F32:
+        """Centroids with the mean, or codebooks of which the first has it, as components."""
+        raised = centroids.copy()
+        first = raised[0] if raised.ndim == 3 else raised
+        first += self.mean
+        turned: F32 = self.turn(raised.reshape(-1, self.d)).reshape(raised.shape)
+        return turned
 
     def from_tensors(self, d: int, tensors: object) -> None:
         super().from_tensors(d, tensors)  # type: ignore[arg-type]

@@ -221,6 +221,17 @@ def coarse(
     return centroids, centroid
 
 
+def staged(
+    kernel: str, like: Array, d: int, centroids: Any, centroid: Any
+) -> tuple[F32 | None, I32 | U8 | None]:
+    """`coarse`, or codebooks (m, 256, d), of each of which a row adds a codeword, and which, uint8 (n, m)."""
+    if getattr(centroids, "ndim", 2) != 3:
+        return coarse(kernel, like, d, centroids, centroid)
+    centroids = parameter(kernel, "centroids", centroids, like, "m", 256, d)
+    centroid = typed(kernel, "centroid", centroid, UINT8, like.shape[0], len(centroids))
+    return centroids, beside(centroid, like)
+
+
 def on_host(a: Array) -> Array:
     """The array, C-contiguous, on the host; waits for a device."""
     return np.ascontiguousarray(library_of(a).to_host(a))

@@ -120,7 +120,7 @@ def trellis_topk(
     mask: Bools | None = None,
     factors: F32 | None = None,
     centroids: F32 | None = None,
-    centroid: I32 | None = None,
+    centroid: I32 | U8 | None = None,
     *,
     out: tuple[F32, I64] | None = None,
     threads: int | None = None,
@@ -129,7 +129,8 @@ def trellis_topk(
 ) -> tuple[F32, I64]:
     """The k codes whose decoded rows score best against each query.
 
-    A row is its decoded components times its factor, plus its centroid, the latter two where they are given.
+    A row is its decoded components times its factor, plus its centroid, the latter two where they are given;
+    in place of centroids, what residual quantization makes of it (`rq_decode`), a codeword after the other.
 
     Args:
         codes: uint8 (n, code size), with factors (n, code size + 1).
@@ -141,8 +142,9 @@ def trellis_topk(
         metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
         mask: bool (n,), True where the row may be returned; all rows may if None.
         factors: float (256,), as in `trellis_decode`.
-        centroids: float (c, d).
-        centroid: the centroid of each row, int32 (n,), in [0, c); None where c is 1.
+        centroids: float (c, d), or codebooks (m, 256, d).
+        centroid: the centroid of each row, int32 (n,), in [0, c), None where c is 1; or the codewords of each
+            row, uint8 (n, m), which may be a part of the rows of a larger array.
         out: float32 (nq, k) and int64 (nq, k).
         threads: number of threads, the default one if None.
         isa: instruction set, the default one if None.
@@ -163,7 +165,7 @@ def trellis_topk(
     d = len(step)
     queries = _checks.queries(name, queries, codes, d)
     k, mask, out = _checks.search(name, codes, len(queries), k, metric, mask, out)
-    centroids, centroid = _checks.coarse(name, codes, d, centroids, centroid)
+    centroids, centroid = _checks.staged(name, codes, d, centroids, centroid)
     inputs = (codes, codebooks, step, rates, queries, k, metric, mask, factors, centroids, centroid)
     run(name, inputs, out, threads, isa, stream)
     return out

@@ -129,10 +129,14 @@ def as_finite(factor: Array, xp: Any) -> Array:
 
 
 def with_extras(x: Array, factor: Array | None, centroids: Array | None, centroid: Array | None) -> Array:
-    """Decoded rows times the factor of each, plus its centroid, where there are any."""
+    """Decoded rows times the factor of each, plus its centroid, or codewords, where there are any."""
     if factor is not None:
         x = x * factor[:, None]
     if centroids is None:
+        return x
+    if centroids.ndim == 3:
+        for codewords, chosen in zip(centroids, centroid.T):  # type: ignore[union-attr]
+            x = x + codewords[chosen]
         return x
     return x + (centroids[0] if centroid is None else centroids[centroid])
 

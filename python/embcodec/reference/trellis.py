@@ -12,6 +12,7 @@ from embcodec.reference._registry import SEARCHES, Arguments, grid, register, se
 STATES = 256
 LEVELS = 128  # of a codebook; window w of the other half stands for minus the level of 255 - w
 UNIT = 16  # components that share a rate; the last unit is what the others leave
+_EXTRAS = ("", "centroid", "codewords")
 RATES = (0, 1, 2, 4, 6, 8, 10, 12)  # in half bits a component; 1 codes two components with one bit
 
 
@@ -79,14 +80,17 @@ def _codes(x: Array, rng: np.random.Generator, low: int, extras: bool) -> Argume
     return arguments
 
 
-def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: bool, **kind: Any) -> Arguments | None:
+def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: str, **kind: Any) -> Arguments | None:
     if not len(x):
         return None
-    arguments = _codes(x, rng, low, extras)
+    arguments = _codes(x, rng, low, bool(extras))
     arguments.update(search(x, rng, **kind))
-    if extras:
+    if extras == "centroid":
         arguments["centroids"] = rng.standard_normal((3, x.shape[1]), np.float32)
         arguments["centroid"] = rng.integers(0, 3, len(x)).astype(np.int32)
+    if extras == "codewords":
+        arguments["centroids"] = rng.standard_normal((3, 256, x.shape[1]), np.float32)
+        arguments["centroid"] = rng.integers(0, 256, (len(x), 5)).astype(np.uint8)[:, 1:4]
     return arguments
 
 
@@ -157,7 +161,7 @@ def trellis_decode(
     return x if factors is None else x * factors[codes[:, size]][:, None]
 
 
-@register(family="trellis", inputs=_topk_inputs, variants=grid(low=(0,), extras=(False, True), **SEARCHES))
+@register(family="trellis", inputs=_topk_inputs, variants=grid(low=(0,), extras=_EXTRAS, **SEARCHES))
 def trellis_topk(
     codes: Array,
     codebooks: Array,
@@ -172,6 +176,6 @@ def trellis_topk(
     centroid: Array | None = None,
     xp: Any = np,
 ) -> tuple[Array, Array]:
-    """Search over decoded rows, plus the centroid."""
+    """Search over decoded rows, plus the centroid, or the codewords."""
     x = trellis_decode(codes, codebooks, step, rates, factors, xp=xp)
     return scan(with_extras(x, None, centroids, centroid), queries, k, metric, mask, xp)
