@@ -225,11 +225,15 @@ class Coder(Stage):
         """Codes (n, code_size) to the rows they stand for: `out` (n, d), C-contiguous, or a new array."""
 
     def turn(self, x: F32) -> F32:
-        """Vectors x (n, d) as `decode_turned` has them: rotated, if the coder rotates rows itself."""
+        """Vectors x (n, d) rotated, if the coder rotates rows itself."""
         return x
 
+    def encode_turned(self, z: F32, out: U8) -> None:
+        """`encode` of vectors that `turn` gave."""
+        self.encode(z, out)
+
     def decode_turned(self, codes: U8, out: F32 | None = None) -> F32:
-        """`decode` without the way back, for searches: (n, d)."""
+        """`decode` without the way back: (n, d), as `turn` gives vectors."""
         return self.decode(codes, out)
 
     def search(

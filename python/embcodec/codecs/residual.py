@@ -66,20 +66,28 @@ class Residual(Coder):
         """Of several ways that the coarse stage has, the one that leaves least behind both."""
         x = to_float32(x)
         ways = self.first.ways(x)
+        inner = empty(x, (len(x), self.inner.code_size(self.d)), UINT8)
+        if ways.shape[1] == 1:
+            part = ways[:, 0]
+            self.inner.encode(x - self.first.taken(part), inner)
+            np.concatenate([part, inner], axis=1, out=out)
+            return
+        first, z = self._turned_first(), self.inner.turn(x)
         least = None
         for way in range(ways.shape[1]):
             part = ways[:, way]
-            rest = x - self.first.taken(part)
-            inner = empty(x, (len(x), self.inner.code_size(self.d)), UINT8)
-            self.inner.encode(rest, inner)
+            rest = z - first.taken(part)
+            self.inner.encode_turned(rest, inner)
             code = np.concatenate([part, inner], axis=1)
-            if ways.shape[1] == 1:
-                out[...] = code
-                return
-            rest -= self.inner.decode(inner)
+            rest -= self.inner.decode_turned(inner)
             error = row_sums(np.square(rest))
             out[...] = code if least is None else np.where((error < least)[:, None], code, out)
             least = error if least is None else np.minimum(error, least)
+
+    def _turned_first(self) -> CoarseStage:
+        """The coarse stage, in the coder's rotated space."""
+        fitted = (*self.first.tensors().values(), *self.inner.tensors().values())
+        return self.kept("turned", fitted, lambda: self.first.turned(self.inner.turn))
 
     def _parts(self, codes: U8) -> tuple[U8, U8]:
         size = self.first.part_size(self.d)
@@ -101,8 +109,7 @@ class Residual(Coder):
             hits = self.inner.search_residual(inner, coarse, queries, k, metric, mask, threads)
         if hits is not None:
             return hits
-        fitted = (*self.first.tensors().values(), *self.inner.tensors().values())
-        first = self.kept("turned", fitted, lambda: self.first.turned(self.inner.turn))
+        first = self._turned_first()
 
         def rows(codes: U8, out: F32 | None) -> F32:
             part, inner = self._parts(codes)

@@ -17,7 +17,7 @@ from .scan import Hits, topk, topk_decoded
 from .spec import register
 
 _BEAM = 32  # paths that the encoder follows
-_WAYS = 4  # of these, that the coder behind tries
+_WAYS, _WAYS_BEAM = 4, 16  # of so many paths, those that the coder behind tries
 _FIT_BEAM, _FIT_STEPS, _FIT_ITERATIONS = 8, 10, 10
 _FIT_RESIDUALS = 1 << 16  # at most, on which a codebook is fitted
 
@@ -112,7 +112,7 @@ class RQ(Coder, CoarseStage):
         return Coarse(self.taken(codes), np.arange(len(x), dtype=np.int32), farther)
 
     def ways(self, x: F32) -> U8:
-        return rq_beam(x, self.codebooks, self._products(), _BEAM)[:, :_WAYS]
+        return rq_beam(x, self.codebooks, self._products(), _WAYS_BEAM)[:, :_WAYS]
 
     def taken(self, part: U8) -> F32:
         return rq_decode(part, self.codebooks)

@@ -194,7 +194,9 @@ class TCQ(Coder):
 
     def encode(self, x: Floats, out: U8) -> None:
         refuse_nonfinite(self.text, "x", x)
-        z = project(x, self.transposed("components"), self.mean)
+        self._encode(project(x, self.transposed("components"), self.mean), out)
+
+    def _encode(self, z: F32, out: U8) -> None:
         codes = self._strings(z)
         out[:, : codes.shape[1]] = codes
         out[:, codes.shape[1] :] = 0
@@ -217,11 +219,16 @@ class TCQ(Coder):
     def turn(self, x: F32) -> F32:
         return project(x, self.transposed("components"))
 
+    def _turned_mean(self) -> F32:
+        return self.kept("turned mean", (self.mean, self.components), lambda: self.turn(self.mean[None]))
+
+    def encode_turned(self, z: F32, out: U8) -> None:
+        self._encode(z - self._turned_mean(), out)
+
     def decode_turned(self, codes: U8, out: F32 | None = None) -> F32:
         part, factors = self._part(codes)
-        mean = self.kept("turned mean", (self.mean, self.components), lambda: self.turn(self.mean[None]))
         z = trellis_decode(part, *self._decoding_books(), factors, out=out)
-        z += mean
+        z += self._turned_mean()
         return z
 
     def search(
