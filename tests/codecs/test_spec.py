@@ -107,7 +107,7 @@ def test_seed_range(seed: int) -> None:
         ("MRL8,TCQ2", None),
         ("MRL4,TCQ2", "TCQ2 must be 2B to 4B for 4 dimensions"),
         ("PCA16,PQ3x4", "PQ3x4 needs dimensions that 3 divides, got 16"),
-        ("MRL8,RQ99x8", None),
+        ("MRL2,RQ3x8", None),
         ("VQ701", "VQ701 needs at least 701 rows to fit, got 700"),
         ("MRL8,PQ2x8", None),
     ],

@@ -217,56 +217,54 @@ def queries_of(count, kernel, inputs):
 
 
 def check(case, queries, **options):
+    """On every level."""
     kernel, inputs = case
     threads = 1 if len(queries) >= 64 else 2  # so that each has enough for what serves 64 and more
-    got = getattr(kernels, kernel)(**inputs, queries=queries, k=K, threads=threads, **options)
-    options.pop("isa")
     want = REGISTRY[kernel].reference(**inputs, queries=queries, k=K, **options)
-    np.testing.assert_array_equal(got[1], want[1])
-    assert got[0].tobytes() == want[0].tobytes()
+    for isa in _native.available_levels():
+        got = getattr(kernels, kernel)(**inputs, queries=queries, k=K, threads=threads, isa=isa, **options)
+        np.testing.assert_array_equal(got[1], want[1], isa)
+        assert got[0].tobytes() == want[0].tobytes(), isa
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("count", [3, 15, 70])
 class TestExact:
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
-    def test_metrics(self, case, isa, count, metric):
-        check(case, queries_of(count, *case), metric=metric, isa=isa)
+    def test_metrics(self, case, count, metric):
+        check(case, queries_of(count, *case), metric=metric)
 
     @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
-    def test_scores_closer_than_estimates(self, case, isa, count, metric):
-        check((case[0], close(*case)), queries_of(count, *case), metric=metric, isa=isa)
+    def test_scores_closer_than_estimates(self, case, count, metric):
+        check((case[0], close(*case)), queries_of(count, *case), metric=metric)
 
-    def test_mask(self, case, isa, count):
+    def test_mask(self, case, count):
         mask = np.random.default_rng(8).random(rows_of(case)) < 0.1
         mask[:64] = False  # blocks with no row
-        check(case, queries_of(count, *case), mask=mask, isa=isa)
+        check(case, queries_of(count, *case), mask=mask)
 
     @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
-    def test_scale(self, case, isa, count, scale):
+    def test_scale(self, case, count, scale):
         queries = queries_of(count, *case) * np.float32(scale)
-        check(case, queries.clip(-3e38, 3e38), isa=isa)
+        check(case, queries.clip(-3e38, 3e38))
 
-    def test_one_large_component(self, case, isa, count):
+    def test_one_large_component(self, case, count):
         queries = queries_of(count, *case)
         queries[::2, 3] = 1e20
-        check(case, queries, isa=isa)
+        check(case, queries)
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("count", [3, 45])
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
-def test_rows_of_any_scale(isa, count, scale, metric):
+def test_rows_of_any_scale(count, scale, metric):
     name, inputs = flat(np.random.default_rng(5))
     x = inputs["x"].copy()
     x[::3] *= np.float32(scale) / 10
-    check((name, {"x": x}), queries_of(count, name, inputs), metric=metric, isa=isa)
+    check((name, {"x": x}), queries_of(count, name, inputs), metric=metric)
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("count", [3, 45])
-def test_factors_and_shifts_within_the_codes(isa, count):
+def test_factors_and_shifts_within_the_codes(count):
     """float16 and int8 are read where they lie; a float16 that is not finite counts as 0."""
     name, inputs = levels(4)(np.random.default_rng(5))
     packed = inputs["codes"].shape[1]
@@ -281,11 +279,12 @@ def test_factors_and_shifts_within_the_codes(isa, count):
     apart = {**within, "shift": within["shift"].astype(np.float32)}
     apart["factor"] = np.nan_to_num(within["factor"].astype(np.float32), nan=0, posinf=0, neginf=0)
     queries = queries_of(count, name, inputs)
-    got = kernels.levels_topk(**within, queries=queries, k=K, isa=isa)
-    want = kernels.levels_topk(**apart, queries=queries, k=K, isa=isa)
     assert not np.isfinite(within["factor"]).all()
-    assert [a.tobytes() for a in got] == [a.tobytes() for a in want]
-    check((name, within), queries, isa=isa)
+    for isa in _native.available_levels():
+        got = kernels.levels_topk(**within, queries=queries, k=K, isa=isa)
+        want = kernels.levels_topk(**apart, queries=queries, k=K, isa=isa)
+        assert [a.tobytes() for a in got] == [a.tobytes() for a in want], isa
+    check((name, within), queries)
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
@@ -310,23 +309,21 @@ def test_a_row_whose_score_overflows_comes_before_the_filler(isa, ksub, metric):
     assert ids.tolist() == [[1, 0, 2]]
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 @pytest.mark.parametrize("scale", [1e-44, 1e-40, 1e-36, 1e-30, 1e-20])
-def test_codewords_of_any_scale(isa, metric, scale):
+def test_codewords_of_any_scale(metric, scale):
     name, inputs = product(8, 7)(np.random.default_rng(4))
     queries = queries_of(70, name, inputs) * np.float32(1e14)
     small = {**inputs, "codebooks": (inputs["codebooks"] * scale).astype(np.float32)}
-    check((name, small), queries, metric=metric, isa=isa)
+    check((name, small), queries, metric=metric)
     small["codebooks"][3:] = inputs["codebooks"][3:]  # beside those of the usual scale
-    check((name, small), queries, metric=metric, isa=isa)
+    check((name, small), queries, metric=metric)
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("count", [1, 3, 22])
 @pytest.mark.parametrize("scale", [0, 1e-38, 1e-10, 1e-3, 100, 1e5, 1e7, 1e12, 1e30, 3e38])
-def test_centroids_beside_product_codes_of_any_scale(isa, count, bits, scale):
+def test_centroids_beside_product_codes_of_any_scale(count, bits, scale):
     """A bound in bytes becomes tight, useless or infinite; one centroid is longer, one shorter."""
     name, inputs = product(bits, 7 * 8 // bits, 9)(np.random.default_rng(bits))
     centroids = inputs["centroids"] * np.float32(min(scale, 1e37))
@@ -334,18 +331,17 @@ def test_centroids_beside_product_codes_of_any_scale(isa, count, bits, scale):
         centroids[4] = np.float32(scale)
     centroids[7] *= np.float32(1e-3)
     queries = queries_of(22, name, inputs)[:count]
-    check((name, {**inputs, "centroids": centroids}), queries, isa=isa)
+    check((name, {**inputs, "centroids": centroids}), queries)
     one = {**inputs, "centroids": centroids[4:5], "centroid": None}
-    check((name, one), queries, isa=isa)
+    check((name, one), queries)
     mask = np.random.default_rng(1).random(MANY) < 0.4
     columns = {**inputs, "centroids": centroids, "codes": np.asfortranarray(inputs["codes"])}
-    check((name, columns), queries, mask=mask, isa=isa)
+    check((name, columns), queries, mask=mask)
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("nq", [1, 4])
-def test_centroids_leave_bounds_in_bytes_no_slack(isa, bits, nq):
+def test_centroids_leave_bounds_in_bytes_no_slack(bits, nq):
     """Entries a shade below whole units; each row scores a shade more than those before it.
 
     The last ones' centroids give a shade less than whole units too: a bound too tight by a unit loses them.
@@ -363,7 +359,7 @@ def test_centroids_leave_bounds_in_bytes_no_slack(isa, bits, nq):
         centroids[:, 0] = far + 0.99 - 0.005 * m - (MANY - np.arange(MANY)) * 0.001 - sums
         inputs = {"codes": codes.astype(np.uint8), "codebooks": codebooks, "centroids": centroids}
         inputs["centroid"] = np.arange(MANY, dtype=np.int32)
-        check(("pq_topk", inputs), np.ones((nq, D), np.float32), isa=isa)
+        check(("pq_topk", inputs), np.ones((nq, D), np.float32))
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())
@@ -418,9 +414,8 @@ def test_what_a_query_loses_to_bytes_may_lie_along_a_row(isa):
     np.testing.assert_allclose(scores, best @ query, rtol=1e-6)
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
-def test_what_codewords_lose_to_bytes_may_lie_along_a_query(isa, metric):
+def test_what_codewords_lose_to_bytes_may_lie_along_a_query(metric):
     codebooks = np.zeros((7, 256, 10), np.float32)
     codebooks[:, 255] = 127  # the step is 1
     codebooks[:, 1], codebooks[:, 2], codebooks[0, 3] = 10.49, 10, 13
@@ -431,11 +426,10 @@ def test_what_codewords_lose_to_bytes_may_lie_along_a_query(isa, metric):
     if metric == "l2":
         codes[:-1] = 2  # 10.49 is nearer to the queries
     queries = np.full((80, 70), 127 if metric == "l2" else 1, np.float32)
-    check(("pq_topk", {"codes": codes, "codebooks": codebooks}), queries, metric=metric, isa=isa)
-    assert (
-        kernels.pq_topk(codes, codebooks, queries, 1, metric, threads=1, isa=isa)[1].tolist()
-        == [[MANY - 1]] * 80
-    )
+    check(("pq_topk", {"codes": codes, "codebooks": codebooks}), queries, metric=metric)
+    for isa in _native.available_levels():
+        _, ids = kernels.pq_topk(codes, codebooks, queries, 1, metric, threads=1, isa=isa)
+        assert ids.tolist() == [[MANY - 1]] * 80, isa
 
 
 @pytest.mark.parametrize("isa", _native.available_levels())

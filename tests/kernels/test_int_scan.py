@@ -39,22 +39,23 @@ def codewords(plan):
     }
 
 
-def check(plan, isa, metric, k=K, threads=2):
-    got = kernels.trellis_topk(k=k, isa=isa, threads=threads, metric=metric, **plan)
+def check(plan, metric, k=K, threads=2):
+    """On every level."""
     want = trellis_topk(k=k, metric=metric, **plan)
-    np.testing.assert_array_equal(got[1], want[1])
-    assert got[0].tobytes() == want[0].tobytes()
+    for isa in _native.available_levels():
+        got = kernels.trellis_topk(k=k, isa=isa, threads=threads, metric=metric, **plan)
+        np.testing.assert_array_equal(got[1], want[1], isa)
+        assert got[0].tobytes() == want[0].tobytes(), isa
 
 
-@pytest.mark.parametrize("isa", _native.available_levels())
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 class TestExact:
-    def test_many(self, plan, isa, metric):
-        check(plan, isa, metric)
+    def test_many(self, plan, metric):
+        check(plan, metric)
 
     @pytest.mark.parametrize("count", [1, 2, 9, 40])
     @pytest.mark.parametrize("centroids", [None, 1, 5])
-    def test_scores_closer_than_estimates(self, plan, isa, metric, count, centroids):
+    def test_scores_closer_than_estimates(self, plan, metric, count, centroids):
         codes, step = plan["codes"].copy(), plan["step"].copy()
         codes[:, :8] = codes[0, :8]  # those of the 16 components at 4 bits
         codes[:, -1] = 200
@@ -66,16 +67,16 @@ class TestExact:
             close["centroids"] = near.astype(np.float32)
         else:
             close["centroids"] = None
-        check(close, isa, metric)
+        check(close, metric)
 
     @pytest.mark.parametrize("count", [1, 2, 9, 20, 40])
-    def test_codewords(self, codewords, isa, metric, count):
+    def test_codewords(self, codewords, metric, count):
         few = {**codewords, "queries": codewords["queries"][:count]}
-        check(few, isa, metric, threads=1)
-        check({**few, "mask": np.random.default_rng(8).random(3 * N) < 0.1}, isa, metric)
+        check(few, metric, threads=1)
+        check({**few, "mask": np.random.default_rng(8).random(3 * N) < 0.1}, metric)
 
     @pytest.mark.parametrize("count", [1, 2, 9, 17])
-    def test_codewords_that_add_up_alike(self, codewords, isa, metric, count):
+    def test_codewords_that_add_up_alike(self, codewords, metric, count):
         """Nothing but the last digits of what many large codewords add up to tells rows apart."""
         books = codewords["centroids"][:, :1] + np.float32(3e-7) * codewords["centroids"]
         few = {
@@ -85,19 +86,19 @@ class TestExact:
             "centroid": np.tile(codewords["centroid"], 2),
             "queries": codewords["queries"][:count],
         }
-        check(few, isa, metric, threads=1)
+        check(few, metric, threads=1)
 
     @pytest.mark.parametrize("count", [1, 3])
-    def test_one_centroid(self, plan, isa, metric, count):
+    def test_one_centroid(self, plan, metric, count):
         few = {"centroids": plan["centroids"][:1], "centroid": None, "queries": plan["queries"][:count]}
-        check({**plan, **few}, isa, metric)
+        check({**plan, **few}, metric)
 
-    def test_a_mask(self, plan, isa, metric):
+    def test_a_mask(self, plan, metric):
         mask = np.random.default_rng(8).random(N) < 0.1
         mask[:64] = False  # blocks with no row
-        check({**plan, "mask": mask, "queries": plan["queries"][:5]}, isa, metric)
+        check({**plan, "mask": mask, "queries": plan["queries"][:5]}, metric)
 
-    def test_lengths_that_a_bound_makes_half(self, plan, isa, metric):
+    def test_lengths_that_a_bound_makes_half(self, plan, metric):
         """The rest is in components whose squared steps vanish beside the first; scores go below zero."""
         books = np.sign(plan["codebooks"]) * np.int8(127)
         books[RATES[0] // 2 + 1] //= 127
@@ -106,27 +107,27 @@ class TestExact:
         half["centroids"] = half["centroid"] = half["factors"] = None
         half["codes"] = plan["codes"][:, :-1].copy()
         for k in (K, 2 * N // 3):
-            check(half, isa, metric, k, threads=1)
+            check(half, metric, k, threads=1)
 
-    def test_centroids_that_outweigh_the_rows(self, plan, isa, metric):
+    def test_centroids_that_outweigh_the_rows(self, plan, metric):
         centroids = np.tile(plan["centroids"][:1] * np.float32(1000), (5, 1))
         for count in (1, 33):
-            check({**plan, "centroids": centroids, "queries": plan["queries"][:count]}, isa, metric)
+            check({**plan, "centroids": centroids, "queries": plan["queries"][:count]}, metric)
 
     @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-18, 1e18, 1e30, 3e37])
     @pytest.mark.parametrize("what", ["queries", "step", "factors", "centroids"])
-    def test_scale(self, plan, isa, metric, what, scale):
+    def test_scale(self, plan, metric, what, scale):
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (plan[what] * np.float32(scale)).clip(-3e38, 3e38).astype(np.float32)
             few = {**plan, "queries": plan["queries"][:9], what: scaled[:9] if what == "queries" else scaled}
-            check(few, isa, metric)
+            check(few, metric)
 
-    def test_one_large_component(self, plan, isa, metric):
+    def test_one_large_component(self, plan, metric):
         queries = plan["queries"][:9].copy()
         queries[:, 3] = 1e20
-        check({**plan, "queries": queries}, isa, metric)
+        check({**plan, "queries": queries}, metric)
 
-    def test_rows_of_all_lengths(self, plan, isa, metric):
+    def test_rows_of_all_lengths(self, plan, metric):
         """Of products that are alike the shortest row has the best cosine."""
         factors = np.geomspace(1e-4, 1e4, 256).astype(np.float32)
         few = {
@@ -136,7 +137,7 @@ class TestExact:
             "centroid": None,
             "queries": plan["queries"][:2],
         }
-        check(few, isa, metric)
+        check(few, metric)
 
-    def test_a_query_of_zeros(self, plan, isa, metric):
-        check({**plan, "queries": np.zeros((2, D), np.float32)}, isa, metric)
+    def test_a_query_of_zeros(self, plan, metric):
+        check({**plan, "queries": np.zeros((2, D), np.float32)}, metric)
