@@ -1,4 +1,4 @@
-"""The main job on the bundled sample: fifteen codecs from the finest to the smallest, side by side."""
+"""The main job on the bundled sample: eighteen codecs from the finest to the smallest, side by side."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ DEMO_SPECS = (
     "Top32",
     "TCQ96B",
     "PQ48x8",
+    "RQ3x8,TCQ45B",
     "TCQ48B",
     "PQ96x4",
     "Binary",
+    "RQ3x8,TCQ21B",
     "TCQ24B",
     "PQ24x8",
 )
