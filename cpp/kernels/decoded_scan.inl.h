@@ -192,12 +192,12 @@ EMB_OP uint32_t promising_lengths(const BoundedRows& rows, const IntQueries& q, 
 
 #endif
 
-constexpr int64_t kDecodedTwice = 2;  // queries that may each decode a row: for more it waits as float32
+constexpr int64_t kDecodingQueries = 2;  // queries that may each decode a row: for more it waits as float32
 
 // Whether scan_decoded serves.
 EMB_OP bool decoded_serves([[maybe_unused]] const Coarse& coarse, const Scan& scan, [[maybe_unused]] Range rows,
                            Range queries) {
-  int64_t most = kDecodedTwice;
+  int64_t most = kDecodingQueries;
 #if EMB_WORD_PRODUCTS
   if (lengths_bounded(coarse, rows)) most = kFewDecoded;
 #endif
