@@ -13,9 +13,9 @@ FULL = ((), (12,), (6, 4, 1))  # rates of the units before the last one
 N = 5
 
 
-def search(codes, books, step, rates, **how):
+def search(codes, codebooks, step, rates, **how):
     """The arguments of a search, and what it must find."""
-    arguments = {"codes": codes, "codebooks": books, "step": step, "rates": rates, "k": 3, **how}
+    arguments = {"codes": codes, "codebooks": codebooks, "step": step, "rates": rates, "k": 3, **how}
     return arguments, REGISTRY["trellis_topk"].reference(**arguments)
 
 
@@ -106,3 +106,53 @@ def test_rates_that_are_refused(rates):
         kernels.trellis_decode(codes, books, step, rates)
     with pytest.raises(ValueError, match=r"trellis_topk: rates must be of .* and not end with 1"):
         kernels.trellis_topk(codes, books, step, rates, x, 1)
+
+
+def coded(n, d=32):
+    """Codes of so many rows, queries, and codebooks and codewords that a row adds."""
+    rng = np.random.default_rng(3)
+    rates = np.full(d, 4, np.uint8)
+    arguments = {
+        "codes": rng.integers(0, 256, (n, code_size(rates))).astype(np.uint8),
+        "codebooks": rng.integers(-127, 128, (8, LEVELS)).astype(np.int8),
+        "step": np.full(d, 0.01, np.float32),
+        "rates": rates,
+        "queries": rng.standard_normal((3, d), np.float32),
+        "k": 3,
+    }
+    words = rng.integers(0, 256, (n, 3)).astype(np.uint8)
+    return arguments, rng.standard_normal((3, 256, d), np.float32), words
+
+
+def test_codewords_may_lie_in_any_strides():
+    arguments, books, words = coded(50)
+    _, want = search(**arguments, centroids=books, centroid=words)
+    apart = np.zeros((50, 3, 7), np.uint8)[:, :, 2]
+    apart[...] = words
+    for same in (apart, np.asfortranarray(words), words[::-1].copy()[::-1], words[:, ::-1].copy()[:, ::-1]):
+        got = kernels.trellis_topk(**arguments, centroids=books, centroid=same)
+        assert [a.tobytes() for a in got] == [a.tobytes() for a in want]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda books, words: (books, None), "codebooks need centroid"),
+        (lambda books, words: (books, words[:, :2]), r"centroid must be \(20, 3\), got \(20, 2\)"),
+        (lambda books, words: (books, words[:9]), r"centroid must be \(20, 3\), got \(9, 3\)"),
+        (lambda books, words: (books[:, :255], words), r"centroids must be \(m, 256, 32\)"),
+        (lambda books, words: (books[:0], words[:, :0]), r"centroids must be \(m, 256, 32\) with m > 0"),
+        (lambda books, words: (books + np.float32(np.inf), words), "centroids has a non-finite value"),
+    ],
+)
+def test_codewords_that_are_refused(change, message):
+    arguments, books, words = coded(20)
+    centroids, centroid = change(books, words)
+    with pytest.raises(ValueError, match=f"^trellis_topk: {message}"):
+        kernels.trellis_topk(**arguments, centroids=centroids, centroid=centroid)
+
+
+def test_codewords_of_another_dtype_are_refused():
+    arguments, books, words = coded(20)
+    with pytest.raises(TypeError, match=r"^trellis_topk: centroid must be uint8, got int32$"):
+        kernels.trellis_topk(**arguments, centroids=books, centroid=words.astype(np.int32))

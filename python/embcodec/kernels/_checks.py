@@ -228,6 +228,8 @@ def staged(
     if getattr(centroids, "ndim", 2) != 3:
         return coarse(kernel, like, d, centroids, centroid)
     centroids = parameter(kernel, "centroids", centroids, like, "m", 256, d)
+    if centroid is None:
+        raise ValueError(f"{kernel}: codebooks need centroid, which tells the codewords of each row")
     centroid = typed(kernel, "centroid", centroid, UINT8, like.shape[0], len(centroids))
     return centroids, beside(centroid, like)
 
