@@ -57,7 +57,8 @@ struct PqRows {
   using Row = const float*;  // the centroid
   Codes from;
   Pq p;
-  Coarse coarse;
+  const float* centroids;  // of a Coarse what is needed here: registers are few
+  const int32_t* centroid;
   __device__ Codes codes() const { return from; }
   __device__ int64_t d() const { return p.m * p.dsub; }
   __device__ uint32_t subspace(int64_t j) const {  // 32 bits hold the dimensions of any row that has codebooks
@@ -67,9 +68,9 @@ struct PqRows {
   __device__ int64_t place(int64_t j) const { return j < d() ? byte(j) : (p.m * bits_of(p) + 7) / 8; }
   __device__ void fill(float*) const {}
   __device__ bool aligned() const {
-    return p.dsub % 4 == 0 && cuda::aligned<float4>(p.codebooks) && cuda::aligned<float4>(coarse.centroids);
+    return p.dsub % 4 == 0 && cuda::aligned<float4>(p.codebooks) && cuda::aligned<float4>(centroids);
   }
-  __device__ Row at(int64_t row) const { return coarse.centroids + coarse.of(row) * d(); }
+  __device__ Row at(int64_t row) const { return centroids + (centroid ? centroid[row] : 0) * d(); }
   __device__ float value(int64_t row, int64_t j) const {
     const int64_t s = subspace(j);
     const uint32_t code = code_at(from.data + row * from.stride, s, bits_of(p));
@@ -204,7 +205,7 @@ int64_t pq_tables(const Pq& p, const float* queries, int64_t nq, Metric metric, 
 int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Search& search, const Call& call) {
   if (search.nq == 0) return 0;
   if (coarse.count && search.metric != Metric::ip)
-    return search_source(PqRows{codes, p, coarse}, codes.n, search, call);
+    return search_source(PqRows{codes, p, coarse.centroids, coarse.centroid}, codes.n, search, call);
   const int64_t size = p.m * p.ksub, eights = eights_of(p), pairs = search.nq * coarse.count;
   const bool many = search.nq >= kTensorQueries && !pairs;  // a row's centroid is not known to nominate_rows
   const int64_t floats = (4 * (size * (search.nq + 1) + pairs) + 255) / 256 * 256;

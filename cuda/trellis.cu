@@ -54,7 +54,7 @@ struct TrellisSource {
   __device__ int64_t d() const { return p.d; }
   __device__ int64_t place(int64_t j) const { return j < p.d && places[j] % 16 != kNoBook ? places[j] / 128 : p.bytes; }
   __device__ Row at(int64_t row) const {
-    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f, coarse.row(row, p.d), row};
+    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f, coarse.row(row, p.d, 0), row};
   }
   __device__ void fill(float* table) const {
     for (unsigned i = threadIdx.x; i < kTable; i += blockDim.x)

@@ -217,7 +217,7 @@ inline void scan_pq_rows(const Codes& codes, const Pq& p, const Coarse& coarse, 
       if (codes.byte_stride == 1) prefetch_ahead(code, bytes);
       decode(code, out);
       for (int64_t j = d; j < stride; ++j) out[j] = 0.0f;
-      const float* centroid = coarse.row(row, stride);
+      const float* centroid = coarse.row(row, stride, 0);
       for (int64_t j = 0; j < stride; j += 16) store(out + j, add(load(out + j), load(centroid + j)));
       return static_cast<const float*>(out);
     });

@@ -135,7 +135,7 @@ inline void bound_lengths(const LengthBounds& b, const LevelBlock& block, const 
   int32_t crossed[kIntBlock], squared[kIntBlock], centroid[kIntBlock];
   const int16_t* words[kIntBlock];
   for (int n = 0; n < kIntBlock; ++n) {
-    centroid[n] = coarse.count ? static_cast<int32_t>(coarse.of(block.ids[n < block.count ? n : 0])) : 0;
+    centroid[n] = coarse.count ? static_cast<int32_t>(coarse.of(block.ids[n < block.count ? n : 0], 0)) : 0;
     words[n] = b.words + centroid[n] * b.stride;
     rows.base[n] = static_cast<int32_t>(centroid[n] * most);
   }

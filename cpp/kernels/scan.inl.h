@@ -252,7 +252,7 @@ EMB_OP void column_values(const Column& column, const int64_t* rows, int count, 
 EMB_OP void add_extras(const RowExtras& e, int64_t row, float* values, int64_t stride) {
   const bool shifted = e.shift.data, scaled = e.factor.data;
   const f32x16 shift = splat(shifted ? e.shift.at(row) : 0.0f), factor = splat(scaled ? e.factor.at(row) : 1.0f);
-  const float* centroid = e.coarse.row(row, stride);
+  const float* centroid = e.coarse.row(row, stride, 0);
   if (!shifted && !scaled && !centroid) return;
   for (int64_t j = 0; j < stride; j += 16) {
     f32x16 value = load(values + j);

@@ -115,12 +115,13 @@ struct Coarse {
   const uint8_t* words = nullptr;
   int64_t stride = 0;
   int stages = 1;
-  EMB_HD int32_t of(int64_t row, int stage = 0) const {
-    if (words) return static_cast<int32_t>(kRqWords) * stage + words[row * stride + stage];
-    return centroid ? centroid[row] : 0;
+  // Without words: what knows none of them is spared to look (on a device that is a register).
+  EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
+  EMB_HD int32_t of(int64_t row, int stage) const {
+    return words ? static_cast<int32_t>(kRqWords) * stage + words[row * stride + stage] : of(row);
   }
   // What a stage adds to a row, rows being `padded` floats apart; null: nothing.
-  EMB_HD const float* row(int64_t row, int64_t padded, int stage = 0) const {
+  EMB_HD const float* row(int64_t row, int64_t padded, int stage) const {
     return count ? centroids + of(row, stage) * padded : nullptr;
   }
 };

@@ -308,7 +308,7 @@ EMB_OP void trellis_components(const TrellisParams& p, const int8_t* row, float 
 // ... of a row, with its centroids.
 EMB_OP void trellis_values(const TrellisParams& p, const int8_t* levels, float factor, const Coarse& coarse,
                            int64_t row, float* out, int64_t padded) {
-  trellis_components(p, levels, factor, coarse.row(row, padded), out, padded);
+  trellis_components(p, levels, factor, coarse.row(row, padded, 0), out, padded);
   for (int s = 1; s < coarse.stages; ++s) {
     const float* centroid = coarse.row(row, padded, s);
     for (int64_t j = 0; j < padded; j += 16) store(out + j, add(load(out + j), load(centroid + j)));

@@ -75,6 +75,11 @@ class TestExact:
         check(few, metric, threads=1)
         check({**few, "mask": np.random.default_rng(8).random(3 * N) < 0.1}, metric)
 
+    @pytest.mark.parametrize("count", [1, 20])
+    def test_codewords_of_one_stage(self, codewords, metric, count):
+        one = {"centroids": codewords["centroids"][:1], "centroid": codewords["centroid"][:, :1]}
+        check({**codewords, **one, "queries": codewords["queries"][:count]}, metric, threads=1)
+
     @pytest.mark.parametrize("count", [1, 2, 9, 17])
     def test_codewords_that_add_up_alike(self, codewords, metric, count):
         """Nothing but the last digits of what many large codewords add up to tells rows apart."""
