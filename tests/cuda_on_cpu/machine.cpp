@@ -37,8 +37,9 @@ struct Collective {
 
 struct Warp {
   std::vector<Collective> open;
-  uint32_t exited = 0, syncs = 0;
-  char tokens[2];  // as those of a block's barriers
+  uint32_t exited = 0;
+  uint32_t syncs[kWarp] = {};  // by the lowest lane of the mask: parts of a warp go on by themselves
+  char tokens[kWarp][2];       // as those of a block's barriers
 };
 
 struct Shared {
@@ -143,7 +144,7 @@ class Machine {
     c.from[me] = from;
     c.waiting[me] = current_;
     if (c.arrived == mask) {
-      warp.syncs += from == kOrders;
+      warp.syncs[__builtin_ctz(mask)] += from == kOrders;
       finish(c);
     }
     wait();
@@ -344,7 +345,8 @@ void sync_warp(int line, uint32_t mask) {
   const Unwatched here;
   Lane& lane = Machine::get().lane();
   Warp& warp = lane.block->warps[lane.linear / kWarp];
-  char* token = warp.tokens + warp.syncs % 2;
+  const int lowest = __builtin_ctz(mask);
+  char* token = warp.tokens[lowest] + warp.syncs[lowest] % 2;
   __tsan_release(token);
   Machine::get().collective("__syncwarp", line, mask, 0, kOrders);
   __tsan_acquire(token);
