@@ -345,7 +345,7 @@ void sync_warp(int line, uint32_t mask) {
   const Unwatched here;
   Lane& lane = Machine::get().lane();
   Warp& warp = lane.block->warps[lane.linear / kWarp];
-  const int lowest = __builtin_ctz(mask);
+  const int lowest = mask ? __builtin_ctz(mask) : 0;  // of none, `collective` complains
   char* token = warp.tokens[lowest] + warp.syncs[lowest] % 2;
   __tsan_release(token);
   Machine::get().collective("__syncwarp", line, mask, 0, kOrders);
