@@ -11,6 +11,7 @@
 #include "sparse.inl.h"
 #include "sparse_scan.inl.h"
 #include "trellis.inl.h"
+#include "trellis_scan.inl.h"
 
 namespace embcodec {
 namespace EMB_ISA {

@@ -27,7 +27,7 @@ struct CodeBlock32 {
 // Bytes of `count` queries, `stride` apart. Where `finer` is set, those from the products' first fine place on count
 // units that are smaller by so many bits.
 struct CodeQueries {
-  int64_t count, stride;
+  int64_t stride;
   int8_t* bytes;
   int32_t* finer;
   float *unit, *constant, *error, *extra, *extra_error, *slack;  // the unit is that of a sum
@@ -35,8 +35,7 @@ struct CodeQueries {
 };
 
 inline CodeQueries code_queries(int64_t count, int64_t stride, int64_t centroids, Room& room) {
-  CodeQueries q = {count,
-                   stride,
+  CodeQueries q = {stride,
                    room.take<int8_t>(count * stride),
                    room.take<int32_t>(count),
                    room.take<float>(count),

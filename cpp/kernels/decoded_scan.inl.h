@@ -221,13 +221,13 @@ EMB_OP void scan_by_lengths(const LevelRows& rows, const float* offset, const Co
   if (bound) {
     lengths = LengthBounds::make(rows, offset, coarse, scan.queries.stride, room);
     q = int_queries(queries.end - queries.begin, rows.stride, coarse.count, room);
-    put_bases(scan, queries.begin, q.most, coarse, q.base, q.most, q.slack);
+    put_bases(scan, queries.begin, q.count, coarse, q.base, q.count, q.slack);
     for (int64_t query = queries.begin; query < queries.end; ++query) {
       const int64_t i = query - queries.begin;
       prepare_query(rows, scan, query, q, i, q.bytes, room.next);
       float sizes;
       const float product = product_and_sizes(scan, query, offset, sizes);
-      for (int64_t c = 0; c < (coarse.count ? coarse.count : 1); ++c) q.base[c * q.most + i] += product;
+      for (int64_t c = 0; c < (coarse.count ? coarse.count : 1); ++c) q.base[c * q.count + i] += product;
       q.slack[i] += sizes < kLarge ? kMargin * rounding_of(scan.queries.d) * sizes : __builtin_inff();
     }
   }
@@ -239,7 +239,7 @@ EMB_OP void scan_by_lengths(const LevelRows& rows, const float* offset, const Co
       if (!scan.mask || scan.mask[row]) block.ids[block.count++] = row;
     levels_of(block.ids, block.count, block.levels, block.factor);
 #if EMB_WORD_PRODUCTS
-    if (bound) bound_lengths(lengths, block, coarse, q.most, bounds);
+    if (bound) bound_lengths(lengths, block, coarse, q.count, bounds);
 #endif
     for (int64_t query = queries.begin; query < queries.end; ++query) {
       uint32_t wanted = ~0u;

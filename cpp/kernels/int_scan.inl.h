@@ -18,25 +18,25 @@ struct LevelRows {
 // Queries times the steps, as integers of 8 and 16 bits times a unit. A sum of products with levels differs from the
 // float32 score by at most `error` times the length of the row's levels and its factor, and `slack`.
 struct IntQueries {
-  int64_t most;    // queries that there are
-  int8_t* bytes;   // (most, stride)
-  int16_t* words;  // (most, stride)
+  int64_t count;   // queries
+  int8_t* bytes;   // (count, stride)
+  int16_t* words;  // (count, stride)
   int32_t* total;  // the sum of the bytes
   float *unit8, *error8, *unit16, *error16, *slack;
-  float* base;  // (centroids, most): products with the centroids; zeros if there are none
+  float* base;  // (centroids, count): products with the centroids; zeros if there are none
 };
 
-inline IntQueries int_queries(int64_t most, int64_t stride, int64_t centroids, Room& room) {
-  return {most,
-          room.take<int8_t>(most * stride),
-          room.take<int16_t>(most * stride),
-          room.take<int32_t>(most),
-          room.take<float>(most),
-          room.take<float>(most),
-          room.take<float>(most),
-          room.take<float>(most),
-          room.take<float>(most),
-          room.take<float>((centroids ? centroids : 1) * most)};
+inline IntQueries int_queries(int64_t count, int64_t stride, int64_t centroids, Room& room) {
+  return {count,
+          room.take<int8_t>(count * stride),
+          room.take<int16_t>(count * stride),
+          room.take<int32_t>(count),
+          room.take<float>(count),
+          room.take<float>(count),
+          room.take<float>(count),
+          room.take<float>(count),
+          room.take<float>(count),
+          room.take<float>((centroids ? centroids : 1) * count)};
 }
 
 // The largest word of which products with n levels add up to less than 2^31.
@@ -170,7 +170,7 @@ EMB_OP int64_t fill_block(const Coarse& coarse, const Scan& scan, const IntQueri
     block.decoded[block.count] = false;
     block.ids[block.count++] = row;
   }
-  block.base.put(coarse, block.ids, block.count, q.most);
+  block.base.put(coarse, block.ids, block.count, q.count);
   levels_of(block.ids, block.count, block.levels, block.factor);
   for (int r = 0; r < block.count; ++r) {
     const float size = __builtin_fabsf(block.factor[r]);

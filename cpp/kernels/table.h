@@ -115,7 +115,7 @@ struct Coarse {
   const uint8_t* words = nullptr;
   int64_t stride = 0;
   int stages = 1;
-  // Without words: what knows none of them is spared to look (on a device that is a register).
+  // For kernels that take no words.
   EMB_HD int32_t of(int64_t row) const { return centroid ? centroid[row] : 0; }
   EMB_HD int32_t of(int64_t row, int stage) const {
     return words ? static_cast<int32_t>(kRqWords) * stage + words[row * stride + stage] : of(row);

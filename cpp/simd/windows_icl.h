@@ -1,4 +1,4 @@
-// Windows of trellis codes, cut, looked up and multiplied with a query's bytes in one pass: kernels/trellis.inl.h.
+// Windows of trellis codes, cut, looked up and multiplied with a query's bytes in one pass: kernels/trellis_scan.inl.h.
 #pragma once
 #include "bytes_icl.h"
 

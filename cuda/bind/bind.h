@@ -58,9 +58,9 @@ inline Coarse coarse_of(const Array& centroids, const Array& centroid) {
   return {pointer<const float>(centroids), pointer<const int32_t>(centroid), count(centroids)};
 }
 
-// ... or those of each row, uint8 (n, stages), where `words`.
-inline Coarse coarse_of(const Array& centroids, const Array& centroid, bool words) {
-  if (!words) return coarse_of(centroids, centroid);
+// ... or codebooks (stages, 256, d) and the codewords of each row, uint8 (n, stages).
+inline Coarse coarse_of(const Array& centroids, const Array& centroid, int64_t d) {
+  if (columns(centroids) != kRqWords * d) return coarse_of(centroids, centroid);
   const int64_t stages = columns(centroid);
   return {pointer<const float>(centroids),  nullptr,          stages * kRqWords,
           pointer<const uint8_t>(centroid), stride(centroid), static_cast<int>(stages)};

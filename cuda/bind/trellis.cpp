@@ -32,10 +32,10 @@ void register_trellis(py::module_& m) {
         });
   m.def("trellis_topk",
         [](Array codes, Array codebooks, Array step, Array rates, Array queries, int64_t k, int metric, Array mask,
-           Array factors, Array centroids, Array centroid, bool words, Array scores, Array ids, Where where) {
+           Array factors, Array centroids, Array centroid, Array scores, Array ids, Where where) {
           return trellis_topk(codes_of(codes), trellis_params(codebooks, step, rates, factors),
-                              coarse_of(centroids, centroid, words), search_of(queries, k, metric, mask, scores, ids),
-                              call_of(where));
+                              coarse_of(centroids, centroid, count(step)),
+                              search_of(queries, k, metric, mask, scores, ids), call_of(where));
         });
 }
 

@@ -130,13 +130,14 @@ def test_in_front_of_a_trellis_codewords_are_added_in_the_scan(
 ) -> None:
     codes, queries = fitted.encode(base), base[:20] + np.float32(0.1)
     want, _ = flat_topk(fitted.decode(codes), queries, 10, metric)
+    mask = np.arange(len(base)) % 7 == 3
+    want_masked, _ = flat_topk(fitted.decode(codes), queries, 10, metric, mask=mask)
     monkeypatch.setattr("embcodec.codecs.residual.topk_decoded", None)
     scores, _ = fitted.search(codes, queries, 10, metric)
     np.testing.assert_allclose(scores, want, rtol=1e-5, atol=1e-5)
-    mask = np.arange(len(base)) % 7 == 3
-    _, ids = fitted.search(codes, queries, 10, metric, mask=mask)
+    masked, ids = fitted.search(codes, queries, 10, metric, mask=mask)
     assert mask[ids].all()
-    fitted.k_factor = 30
+    np.testing.assert_allclose(masked, want_masked, rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(fitted, "k_factor", 30)
     shortlisted, _ = fitted.search(codes, queries, 10, metric)
-    fitted.k_factor = None
     np.testing.assert_array_equal(shortlisted[:, 0], scores[:, 0])

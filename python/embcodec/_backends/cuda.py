@@ -160,8 +160,6 @@ def _call(
             arguments.append(_array(alive[-1]))
         elif name in ("factor", "shift"):
             arguments += _array(value), COLUMNS[library.dtype(value).name] if value is not None else 0
-        elif name == "centroid" and kernel == "trellis_topk":
-            arguments += _array(value), value is not None and library.dtype(value) == _UINT8
         elif name in _CONVERTERS:
             arguments += _CONVERTERS[name](value)
         else:

@@ -80,7 +80,8 @@ class Residual(Coder):
             self.inner.encode_turned(rest, inner)
             code = np.concatenate([part, inner], axis=1)
             rest -= self.inner.decode_turned(inner)
-            error = row_sums(np.square(rest))
+            with np.errstate(over="ignore"):  # then no way is better
+                error = row_sums(np.square(rest))
             out[...] = code if least is None else np.where((error < least)[:, None], code, out)
             least = error if least is None else np.minimum(error, least)
 

@@ -248,13 +248,12 @@ class TCQ(Coder):
         threads: int | None,
     ) -> Hits:
         """Rotations keep every metric, so the scan works on components; mean and centroids join there."""
-        turn = self.transposed("components")
         centroids = self.kept(
             "centroids",
             (coarse.centroids, self.mean, self.components),
             lambda: self._turned(coarse.centroids),
         )
-        queries = project(queries, turn)
+        queries = self.turn(queries)
         scan = partial(trellis_topk, metric=metric, centroids=centroids, threads=threads)
         first = _first_rates(self.rates)
         kept = len(codes) if self.k_factor is None else k * self.k_factor

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from embcodec import _native
 from embcodec._backends.arrays import NUMPY, adopted, library_of
+from embcodec.reference.rq import WORDS
 
 Array = NDArray[Any]  # or CuPy's
 Floats = NDArray[Any]  # float32, float16, bfloat16 or float64
@@ -227,7 +228,7 @@ def staged(
     """`coarse`, or codebooks (m, 256, d), of each of which a row adds a codeword, and which, uint8 (n, m)."""
     if getattr(centroids, "ndim", 2) != 3:
         return coarse(kernel, like, d, centroids, centroid)
-    centroids = parameter(kernel, "centroids", centroids, like, "m", 256, d)
+    centroids = parameter(kernel, "centroids", centroids, like, "m", WORDS, d)
     if centroid is None:
         raise ValueError(f"{kernel}: codebooks need centroid, which tells the codewords of each row")
     centroid = typed(kernel, "centroid", centroid, UINT8, like.shape[0], len(centroids))

@@ -8,11 +8,11 @@ import numpy as np
 
 from embcodec.reference._common import Array, as_float32, pack, scan, with_extras
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
+from embcodec.reference.rq import WORDS
 
 STATES = 256
 LEVELS = 128  # of a codebook; window w of the other half stands for minus the level of 255 - w
 UNIT = 16  # components that share a rate; the last unit is what the others leave
-_EXTRAS = ("", "centroid", "codewords")
 RATES = (0, 1, 2, 4, 6, 8, 10, 12)  # in half bits a component; 1 codes two components with one bit
 
 
@@ -89,8 +89,8 @@ def _topk_inputs(x: Array, rng: np.random.Generator, low: int, extras: str, **ki
         arguments["centroids"] = rng.standard_normal((3, x.shape[1]), np.float32)
         arguments["centroid"] = rng.integers(0, 3, len(x)).astype(np.int32)
     if extras == "codewords":
-        arguments["centroids"] = rng.standard_normal((3, 256, x.shape[1]), np.float32)
-        arguments["centroid"] = rng.integers(0, 256, (len(x), 5)).astype(np.uint8)[:, 1:4]
+        arguments["centroids"] = rng.standard_normal((3, WORDS, x.shape[1]), np.float32)
+        arguments["centroid"] = rng.integers(0, WORDS, (len(x), 5)).astype(np.uint8)[:, 1:4]
     return arguments
 
 
@@ -161,7 +161,11 @@ def trellis_decode(
     return x if factors is None else x * factors[codes[:, size]][:, None]
 
 
-@register(family="trellis", inputs=_topk_inputs, variants=grid(low=(0,), extras=_EXTRAS, **SEARCHES))
+@register(
+    family="trellis",
+    inputs=_topk_inputs,
+    variants=grid(low=(0,), extras=("", "centroid", "codewords"), **SEARCHES),
+)
 def trellis_topk(
     codes: Array,
     codebooks: Array,
