@@ -29,6 +29,7 @@ except ImportError:
     torch = None
 
 K = 10
+QUERIES = (1, 8, 64, 1000)
 Call = Callable[[], Any]
 
 
@@ -165,7 +166,7 @@ def product(n: int, d: int) -> Iterator[Case]:
             f"pq_decode {m}{name}", d, [lambda c=c, b=books: kernels.pq_decode(c, b, out=out) for c in codes],
             (4 + bits / 64) * n * d, n,
         )  # fmt: skip
-        for nq in (1, 64, 1000):
+        for nq in QUERIES:
             q = cupy.random.standard_normal((nq, d), np.float32)
             yield Case(
                 f"pq_topk {m}{name}, {nq} queries", d,
@@ -202,12 +203,27 @@ def trellis(n: int, d: int) -> Iterator[Case]:
         "trellis_decode 2 bits", d, [lambda c=c: kernels.trellis_decode(c, *books) for c in codes],
         4.25 * n * d, n,
     )  # fmt: skip
-    for nq in (1, 64, 1000):
+    for nq in QUERIES:
         q = z[0][:nq].copy()
         yield Case(
             f"trellis_topk 2 bits, {nq} queries", d,
             [lambda c=c, q=q: kernels.trellis_topk(c, *books, q, K) for c in codes], n * d / 4, n * nq,
         )  # fmt: skip
+    codewords = cupy.asarray(rng.standard_normal((3, 256, d), np.float32) * spread)
+    chosen = cupy.random.randint(0, 256, (n, 3), np.uint8)
+    for nq, metric in ((1, "ip"), (1, "cosine"), (64, "ip")):
+        q = z[0][:nq].copy()
+        arguments = (*books, q, K, metric, None, None, codewords, chosen)
+        yield Case(
+            f"trellis_topk 2 bits behind 3 codewords by {metric}, {nq} queries", d,
+            [lambda c=c, a=arguments: kernels.trellis_topk(c, *a) for c in codes], n * d / 4 + 3 * n, n * nq,
+        )  # fmt: skip
+    few, beam = z[0][:20000], 16
+    products = kernels.rq_products(codewords)
+    yield Case(
+        f"rq_encode 3x8, beam {beam}, 20,000 rows", d,
+        [lambda: kernels.rq_encode(few, codewords, products, beam)], 4 * few.size, len(few),
+    )  # fmt: skip
 
 
 def scans(n: int, d: int) -> Iterator[Case]:
@@ -224,7 +240,7 @@ def scans(n: int, d: int) -> Iterator[Case]:
     def torch_sq(q: Any) -> Any:
         return TORCH["sq_topk"](tensor(codes), tensor(lo), tensor(step), 8, tensor(q), K, "ip", None)
 
-    for nq in (1, 64, 1000):
+    for nq in QUERIES:
         q = cupy.random.standard_normal((nq, d), np.float32)
         b = cupy.random.randint(0, 256, (nq, d // 8), np.uint8)
         yield Case(

@@ -10,6 +10,7 @@ namespace {
 constexpr int kAdcFloats = 8192;       // of tables in shared memory at a time
 constexpr int kAdcRowsEach = 4;        // rows of a thread, where there are
 constexpr int64_t kAdcMany = 1 << 17;  // ... so many
+constexpr int kAdcNominated = 5;       // queries, from which on tensor cores nominate
 constexpr int kAdcQueries = 4;      // whose entries lie side by side, where there are so many: one look-up serves them
 constexpr int kNomineeBlock = 128;  // threads that score nominees
 constexpr int kCodewordsAtOnce = 16;  // codes of a row read at once
@@ -17,14 +18,46 @@ constexpr int kCodewordsAtOnce = 16;  // codes of a row read at once
 __device__ inline int bits_of(const Pq& p) { return p.ksub == 256 ? 8 : 4; }
 inline int64_t eights_of(const Pq& p) { return (p.dsub + 7) / 8; }
 
-__device__ inline GlobalRow row_of(const Codes& codes, const Pq& p, int64_t row) {
+// The bytes of an array of codes. Words that reach beyond it are put together from what is there.
+struct Bytes {
+  const uint8_t *begin, *end;
+  __device__ uint32_t word(const uint8_t* p) const {  // p is a multiple of 4
+    if (p >= begin && p + 4 <= end) return *reinterpret_cast<const uint32_t*>(p);
+    uint32_t word = 0;
+    for (int i = 0; i < 4; ++i)
+      if (p + i >= begin && p + i < end) word |= static_cast<uint32_t>(p[i]) << 8 * i;
+    return word;
+  }
+};
+__device__ inline Bytes bytes_of(const Codes& codes, int64_t row_bytes) {
+  const int64_t last = (codes.n - 1) * codes.stride;
+  return {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + row_bytes};
+}
+// A row of codes, of which read(byte, n) gives the lowest n <= 8 bytes from `byte` on. Unlike a CodeRow it may be the
+// first or the last of the array.
+struct CheckedRow {
+  const uint8_t* row;
+  Bytes all;
+  __device__ uint64_t read(int64_t byte, int count) const {
+    const uint8_t* p = row + byte;
+    if (count == 8 && aligned<uint64_t>(p)) return *reinterpret_cast<const uint64_t*>(p);
+    if (count == 4 && aligned<uint32_t>(p)) return *reinterpret_cast<const uint32_t*>(p);
+    const int shift = static_cast<int>(reinterpret_cast<uintptr_t>(p) % 4) * 8;
+    const uint8_t* first = p - shift / 8;
+    const uint64_t two = static_cast<uint64_t>(all.word(first + 4)) << 32 | all.word(first);
+    if (shift == 0) return lowest(two, count);
+    return lowest(two >> shift | static_cast<uint64_t>(all.word(first + 8)) << (64 - shift), count);
+  }
+};
+
+__device__ inline CheckedRow checked_row(const Codes& codes, const Pq& p, int64_t row) {
   return {codes.data + row * codes.stride, bytes_of(codes, (p.m * bits_of(p) + 7) / 8)};
 }
 
 // The codes of 16 subspaces from s on, s a multiple of 8; zeros behind the last.
 struct SixteenCodes {
   uint64_t words[2];
-  __device__ void read(const GlobalRow& row, const Pq& p, int64_t s) {
+  __device__ void read(const CheckedRow& row, const Pq& p, int64_t s) {
     const int bits = bits_of(p);
     const int64_t left = (p.m - s) * bits;
     if (bits == 8 && left >= 128 && aligned<uint4>(row.row + s)) {
@@ -35,7 +68,7 @@ struct SixteenCodes {
     }
     EMB_UNROLL for (int i = 0; i < 2; ++i) {
       const int64_t mine = (left - 8 * bits * i + 7) / 8;
-      words[i] = mine > 0 ? row(s / 8 * bits + i * bits, static_cast<int>(mine < bits ? mine : bits)) : 0;
+      words[i] = mine > 0 ? row.read(s / 8 * bits + i * bits, static_cast<int>(mine < bits ? mine : bits)) : 0;
     }
   }
 };
@@ -88,7 +121,7 @@ __global__ void __launch_bounds__(kBlock, ROWS == 1 ? 2 : 1)
       SixteenCodes read[ROWS] = {};
       EMB_UNROLL for (int r = 0; r < ROWS; ++r) {
         const int64_t row = first + static_cast<int64_t>(r) * kBlock;
-        if (group.allowed(row)) read[r].read(row_of(codes, p, row), p, s + t);
+        if (group.allowed(row)) read[r].read(checked_row(codes, p, row), p, s + t);
       }
       EMB_UNROLL for (int r = 0; r < ROWS; ++r) EMB_UNROLL for (int half = 0; half < 2; ++half) {
         if (half == 0) __syncwarp(kAllLanes);  // or ptxas looks up all rows at once, and runs out of registers
@@ -140,22 +173,27 @@ struct Codewords {
   const uint4* rounded;
   const float* norms;
   int each, eights;
-  struct Row {};
+  struct Row {
+    const uint8_t* code;
+  };
   struct Part {
     uint4 eight;
     float square;
   };
   __device__ void fill(float*) const {}
-  __device__ Row at(int64_t) const { return {}; }
-  __device__ Part part(int64_t row, int e) const {
+  __device__ Row at(int64_t row) const { return {codes.data + row * codes.stride}; }
+  __device__ bool readable(const Row&) const { return true; }
+  __device__ Part part(const Row& at, int e) const {
     const int s = e / each, in = e % each;
-    const int codeword =
-        s * static_cast<int>(p.ksub) + static_cast<int>(code_at(codes.data + row * codes.stride, s, bits_of(p)));
+    const int codeword = s * static_cast<int>(p.ksub) + static_cast<int>(code_at(at.code, s, bits_of(p)));
     return {rounded[codeword * each + in], in == 0 ? norms[codeword] : 0.0f};
   }
-  __device__ uint4 round(const Part& part, const Row&, const float*, int, float& square) const {
-    square += part.square;
-    return part.eight;
+  template <int R>
+  __device__ void round(const Part* part, const Row*, const float*, int, float* square, uint4* rounded) const {
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      square[r] += part[r].square;
+      rounded[r] = part[r].eight;
+    }
   }
 };
 
@@ -170,7 +208,7 @@ __global__ void score_nominees_by_tables(Codes codes, Pq p, const float* tables,
     float sum = 0.0f, square = 0.0f;
     EMB_ROLLED for (int64_t s = 0; s < p.m; s += kCodewordsAtOnce) {
       SixteenCodes read;
-      read.read(row_of(codes, p, row), p, s);
+      read.read(checked_row(codes, p, row), p, s);
       float entries[kCodewordsAtOnce];  // loaded before they are added up
       EMB_UNROLL for (int half = 0; half < 2; ++half) {
         uint32_t code[8];
@@ -191,7 +229,7 @@ __global__ void score_nominees_by_tables(Codes codes, Pq p, const float* tables,
 void launch_nominated(const Codewords& codewords, const uint4* queries, const float* tables, const Group& group,
                       const Call& call) {
   launch_nominate(codewords, queries, group, call);
-  const dim3 nominees(kNominators, static_cast<unsigned>(group.count));
+  const dim3 nominees(nominators(group.count), static_cast<unsigned>(group.count));
   EMB_LAUNCH((score_nominees_by_tables), nominees, kNomineeBlock, 0, call.stream, codewords.codes, codewords.p, tables,
              codewords.norms, group);
   check(cudaGetLastError());

@@ -27,20 +27,20 @@ struct BitsCoder {
 struct BitsSource : CodeSource {
   BitsParams p;
   BitsSource(const Codes& codes, const BitsParams& p) : CodeSource{codes, p.d, 1}, p(p) {}
-  struct Row {};
   __device__ bool aligned() const { return cuda::aligned<float4>(p.low) && cuda::aligned<float4>(p.high); }
-  __device__ Row at(int64_t) const { return {}; }
   __device__ float value(int64_t row, int64_t j) const {
     const int64_t bit = p.msb ? 7 - j % 8 : j % 8;
     return from.data[row * from.stride + j / 8] >> bit & 1 ? p.high[j] : p.low[j];
   }
-  template <bool ALL>
-  __device__ void decode(Raw raw, const Row&, const float*, int64_t j, int count, float* x) const {
-    const uint32_t byte = static_cast<uint32_t>(p.msb ? reverse_bits_in_bytes(raw) : raw);
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row*, const float*, int64_t j, int count, float (*x)[8]) const {
     float low[8], high[8];
     load_eight<ALL>(p.low + j, count, low);
     load_eight<ALL>(p.high + j, count, high);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = byte >> i & 1 ? high[i] : low[i];
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      const uint32_t byte = static_cast<uint32_t>(p.msb ? reverse_bits_in_bytes(raw[r]) : raw[r]);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = byte >> i & 1 ? high[i] : low[i];
+    }
   }
   struct Four {
     Window window;

@@ -47,18 +47,21 @@ struct LevelsCoder {
 
 // Rows of `width` dimensions; beyond those of the codes they are their centroids.
 struct LevelsSource : CodeSource {
-  static constexpr int kTable = 256;
+  static constexpr int kTable = 256, kBlocks = 1;
   LevelsParams p;
   RowExtras extras;
   int64_t width;
   LevelsSource(const Codes& codes, const LevelsParams& p, const RowExtras& extras, int64_t width)
       : CodeSource{codes, p.d, p.bits}, p(p), extras(extras), width(width) {}
   struct Row {
+    CodeRow code;
     float factor, shift;
     const float* centroid;
   };
+  __device__ bool readable(const Row& at) const { return at.code.code; }
   __device__ Row at(int64_t row) const {
-    return {extras.factor.data ? extras.factor.at(row) : 1.0f, extras.shift.data ? extras.shift.at(row) : 0.0f,
+    return {CodeSource::at(row), extras.factor.data ? extras.factor.at(row) : 1.0f,
+            extras.shift.data ? extras.shift.at(row) : 0.0f,
             extras.coarse.count ? extras.coarse.centroids + extras.coarse.of(row) * width : nullptr};
   }
   __device__ void fill(float* table) const {
@@ -79,27 +82,39 @@ struct LevelsSource : CodeSource {
   __device__ int coded(int64_t j, int count) const {
     return j + count <= p.d ? count : j < p.d ? static_cast<int>(p.d - j) : 0;
   }
-  template <class Read>
-  __device__ Raw raw(const Read& read, int64_t row, int64_t j, int count) const {
+  __device__ Raw raw(const Row& at, int64_t j, int count) const {
     count = coded(j, count);
-    return count ? CodeSource::raw(read, row, j, count) : 0;
+    return count ? CodeSource::raw(at.code, j, count) : 0;
   }
-  template <bool ALL>
-  __device__ void decode(Raw raw, const Row& at, const float* table, int64_t j, int count, float* x) const {
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row* at, const float* table, int64_t j, int count, float (*x)[8]) const {
     const int own = ALL ? count : coded(j, count);
-    uint32_t codes[8];
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      if (bits == 4) {  // in bytes of the table, four codes at a time
+        const uint32_t four[2] = {static_cast<uint32_t>(raw[r] << 2) & 0x3c3c3c3cu,
+                                  static_cast<uint32_t>(raw[r] >> 2) & 0x3c3c3c3cu};
+        EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] =
+            *reinterpret_cast<const float*>(reinterpret_cast<const char*>(table) + byte_of(four[i % 2], i / 2, 0));
+      } else {
+        uint32_t codes[8];
+        codes_of(raw[r], bits, codes);
+        EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = table[codes[i]];
+      }
+    }
     float v[8];
-    codes_of(raw, bits, codes);
     load_eight<ALL>(p.step + j, own, v);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = table[codes[i]] * v[i];
+    EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] *= v[i];
     if (extras.shift.data) {
       load_eight<ALL>(extras.direction + j, own, v);
-      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += at.shift * v[i];
+      EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] += at[r].shift * v[i];
     }
-    if (extras.factor.data) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
+    if (extras.factor.data)
+      EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] *= at[r].factor;
     if (!extras.coarse.count) return;
-    load_eight<ALL>(at.centroid + j, count, v);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      load_eight<ALL>(at[r].centroid + j, count, v);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] += v[i];
+    }
   }
   // Levels and steps alone, in which `extras` have no part.
   struct Four {

@@ -62,6 +62,18 @@ __device__ inline uint32_t two_f16(float low, float high) {
   return two;
 }
 
+// The same to bfloat16.
+__device__ inline uint32_t two_bf16(float low, float high) {
+  uint32_t two;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(high), "f"(low));
+  return two;
+}
+
+// Byte i of a word, below the three upper bytes of `above`.
+__device__ inline uint32_t byte_of(uint32_t word, int i, uint32_t above) {
+  return __byte_perm(word, above, 0x7650u + static_cast<uint32_t>(i));
+}
+
 // A float16 as float32, in one instruction; which NaN a NaN becomes is open.
 __device__ inline float f32_of_half(uint16_t half) {
   float value;

@@ -51,46 +51,56 @@ struct PqSource {
 
 // ... for a scan of rows with centroids by l2 or cosine, which do not add up from tables.
 struct PqRows {
-  static constexpr bool kMayBeBad = false, kStaged = true;
-  static constexpr int kBeyond = 1, kTable = 0, kBlocks = kNominatingBlocks;
+  static constexpr bool kMayBeBad = false;
+  static constexpr int kTable = 0, kBlocks = 1;
   using Raw = uint64_t;
-  using Row = const float*;  // the centroid
+  struct Row {
+    CodeRow code;
+    int32_t centroid;
+  };
   Codes from;
   Pq p;
   const float* centroids;  // of a Coarse what is needed here: registers are few
   const int32_t* centroid;
-  __device__ Codes codes() const { return from; }
   __device__ int64_t d() const { return p.m * p.dsub; }
   __device__ uint32_t subspace(int64_t j) const {  // 32 bits hold the dimensions of any row that has codebooks
     return static_cast<uint32_t>(j) / static_cast<uint32_t>(p.dsub);
   }
   __device__ int64_t byte(int64_t j) const { return p.ksub == 256 ? subspace(j) : subspace(j) / 2; }
-  __device__ int64_t place(int64_t j) const { return j < d() ? byte(j) : (p.m * bits_of(p) + 7) / 8; }
   __device__ void fill(float*) const {}
   __device__ bool aligned() const {
     return p.dsub % 4 == 0 && cuda::aligned<float4>(p.codebooks) && cuda::aligned<float4>(centroids);
   }
-  __device__ Row at(int64_t row) const { return centroids + (centroid ? centroid[row] : 0) * d(); }
+  __device__ Row at(int64_t row) const {
+    return {row_of(from, (p.m * bits_of(p) + 7) / 8, row), centroid ? centroid[row] : 0};
+  }
+  __device__ bool readable(const Row& at) const { return at.code.code; }
   __device__ float value(int64_t row, int64_t j) const {
     const int64_t s = subspace(j);
     const uint32_t code = code_at(from.data + row * from.stride, s, bits_of(p));
-    return p.codebooks[(s * p.ksub + code) * p.dsub + j - s * p.dsub] + at(row)[j];
+    return p.codebooks[(s * p.ksub + code) * p.dsub + j - s * p.dsub] +
+           centroids[(centroid ? centroid[row] : 0) * d() + j];
   }
-  template <class Read>
-  __device__ Raw raw(const Read& read, int64_t, int64_t j, int count) const {
-    const int64_t first = byte(j);
-    return read(first, static_cast<int>(byte(j + count - 1) - first) + 1);
+  __device__ Raw raw(const Row& at, int64_t j, int count) const {
+    const int first = static_cast<int>(byte(j));
+    return at.code.bits(8 * first, 8 * (static_cast<int>(byte(j + count - 1)) - first + 1));
+  }
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row* at, const float*, int64_t j, int count, float (*x)[8]) const {
+    EMB_UNROLL for (int r = 0; r < R; ++r) decode_row<ALL>(raw[r], centroids + at[r].centroid * d(), j, count, x[r]);
   }
   template <bool ALL>
-  __device__ void decode(Raw raw, Row centroid, const float*, int64_t j, int count, float* x) const {
-    const int bits = bits_of(p);
-    int64_t s = subspace(j), rest = j - s * p.dsub;
+  __device__ void decode_row(Raw raw, const float* centroid, int64_t j, int count, float* x) const {
+    const int bits = bits_of(p), dsub = static_cast<int>(p.dsub), ksub = static_cast<int>(p.ksub);
+    int s = static_cast<int>(subspace(j)), rest = static_cast<int>(j) - s * dsub;
     if (bits == 4) raw >>= s % 2 * 4;
     load_eight<ALL>(centroid + j, count, x);
-    const auto codeword = [&] { return p.codebooks + (s * p.ksub + (raw & (p.ksub - 1))) * p.dsub + rest; };
+    const auto codeword = [&] {
+      return p.codebooks + static_cast<int64_t>(s * ksub + static_cast<int>(raw & (p.ksub - 1))) * dsub + rest;
+    };
     const auto move = [&](int dims) {
       rest += dims;
-      if (rest < p.dsub) return;
+      if (rest < dsub) return;
       rest = 0, ++s, raw >>= bits;
     };
     if (ALL) {
@@ -207,7 +217,7 @@ int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Sea
   if (coarse.count && search.metric != Metric::ip)
     return search_source(PqRows{codes, p, coarse.centroids, coarse.centroid}, codes.n, search, call);
   const int64_t size = p.m * p.ksub, eights = eights_of(p), pairs = search.nq * coarse.count;
-  const bool many = search.nq >= kTensorQueries && !pairs;  // a row's centroid is not known to nominate_rows
+  const bool many = search.nq >= kAdcNominated && !pairs;  // a row's centroid is not known to Codewords
   const int64_t floats = (4 * (size * (search.nq + 1) + pairs) + 255) / 256 * 256;
   const int64_t own = floats + (many ? (16 * eights * (size + search.nq * p.m) + 255) / 256 * 256 : 0);
   Call rest = call;
@@ -235,7 +245,7 @@ int64_t pq_topk(const Codes& codes, const Pq& p, const Coarse& coarse, const Sea
     const Bases bases = {coarse, products + group.first * coarse.count};
     if (group.count == 1)
       launch_adc<1>(codes, p, bases, mine, divisors, group, call);
-    else if (!many || group.count < kTensorQueries || group.rows.begin == 0)  // no floor yet
+    else if (!many || group.rows.begin == 0)  // no floor yet
       launch_adc<kAdcQueries>(codes, p, bases, mine, divisors, group, call);
     else
       launch_nominated({codes, p, codewords, norms, static_cast<int>(eights), static_cast<int>(eights * p.m)},

@@ -32,20 +32,20 @@ struct SqCoder {
 struct SqSource : CodeSource {
   SqParams p;
   SqSource(const Codes& codes, const SqParams& p) : CodeSource{codes, p.d, p.bits}, p(p) {}
-  struct Row {};
   __device__ bool aligned() const { return cuda::aligned<float4>(p.lo) && cuda::aligned<float4>(p.step); }
-  __device__ Row at(int64_t) const { return {}; }
   __device__ float value(int64_t row, int64_t j) const {
     return sq_value(code_at(from.data + row * from.stride, j, p.bits), p.lo[j], p.step[j]);
   }
-  template <bool ALL>
-  __device__ void decode(Raw raw, const Row&, const float*, int64_t j, int count, float* x) const {
-    uint32_t codes[8];
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row*, const float*, int64_t j, int count, float (*x)[8]) const {
     float lo[8], step[8];
-    codes_of(raw, bits, codes);
     load_eight<ALL>(p.lo + j, count, lo);
     load_eight<ALL>(p.step + j, count, step);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], lo[i], step[i]);
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      float codes[8];
+      codes_of(raw[r], bits, codes);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = lo[i] + codes[i] * step[i];
+    }
   }
   struct Four {
     Window window;
@@ -64,21 +64,27 @@ struct SqSource : CodeSource {
 };
 
 struct RowSqSource : CodeSource {
+  static constexpr int kBlocks = 1;
   RowSqParams p;
   RowSqSource(const Codes& codes, const RowSqParams& p) : CodeSource{codes, p.d, p.bits}, p(p) {}
   struct Row {
+    CodeRow code;
     float offset, scale;
   };
   __device__ bool aligned() const { return true; }
-  __device__ Row at(int64_t row) const { return {p.offset[row], p.scale[row]}; }
+  __device__ Row at(int64_t row) const { return {CodeSource::at(row), p.offset[row], p.scale[row]}; }
+  __device__ bool readable(const Row& at) const { return at.code.code; }
+  __device__ Raw raw(const Row& at, int64_t j, int count) const { return CodeSource::raw(at.code, j, count); }
   __device__ float value(int64_t row, int64_t j) const {
     return sq_value(code_at(from.data + row * from.stride, j, p.bits), p.offset[row], p.scale[row]);
   }
-  template <bool ALL>
-  __device__ void decode(Raw raw, const Row& at, const float*, int64_t, int, float* x) const {
-    uint32_t codes[8];
-    codes_of(raw, bits, codes);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = sq_value(codes[i], at.offset, at.scale);
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row* at, const float*, int64_t, int, float (*x)[8]) const {
+    EMB_UNROLL for (int r = 0; r < R; ++r) {
+      float codes[8];
+      codes_of(raw[r], bits, codes);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = at[r].offset + codes[i] * at[r].scale;
+    }
   }
   struct Four {
     Window window;
@@ -91,59 +97,32 @@ struct RowSqSource : CodeSource {
   __device__ Four four(int64_t j, int count) const { return {window_of(j, count, p.bits), p}; }
 };
 
-// Rows of floats that lie side by side.
-struct FlatSource {
-  static constexpr bool kMayBeBad = true, kStaged = true;
-  static constexpr int kBeyond = 0, kTable = 0, kBlocks = 1;
-  struct Raw {
-    uint64_t two[4];
-  };
-  struct Row {};
-  Rows x;
-  __device__ Codes codes() const { return {reinterpret_cast<const uint8_t*>(x.data), x.n, x.row_stride}; }
-  __device__ int64_t d() const { return x.d; }
-  __device__ int64_t place(int64_t j) const { return 4 * (j < x.d ? j : x.d); }
-  __device__ bool aligned() const { return true; }
-  __device__ void fill(float*) const {}
-  __device__ Row at(int64_t) const { return {}; }
-  __device__ float value(int64_t row, int64_t j) const { return element(x, row, j); }
-  template <class Read>
-  __device__ Raw raw(const Read& read, int64_t, int64_t j, int count) const {
-    Raw raw;
-    EMB_UNROLL for (int i = 0; i < 4; ++i) {
-      const int there = count - 2 * i;
-      raw.two[i] = there > 0 ? read(4 * j + 8 * i, there > 1 ? 8 : 4) : 0;
-    }
-    return raw;
-  }
-  template <bool ALL>
-  __device__ void decode(const Raw& raw, const Row&, const float*, int64_t, int, float* x) const {
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = f32_from_bits(static_cast<uint32_t>(raw.two[i / 2] >> i % 2 * 32));
-  }
-};
-
-// ... of any type and strides.
-struct ElementSource {
-  static constexpr bool kMayBeBad = true, kStaged = false;
+// Rows of floats that lie side by side, or of any type and strides.
+struct FloatSource {
+  static constexpr bool kMayBeBad = true;
   static constexpr int kTable = 0, kBlocks = 1;
   struct Raw {
     float x[8];
   };
-  struct Row {};
+  using Row = const char*;
   Rows x;
   __device__ bool aligned() const { return true; }
   __device__ void fill(float*) const {}
-  __device__ Row at(int64_t) const { return {}; }
+  __device__ Row at(int64_t row) const { return x.data + row * x.row_stride; }
+  __device__ bool readable(Row) const { return true; }
   __device__ float value(int64_t row, int64_t j) const { return element(x, row, j); }
-  template <class Read>
-  __device__ Raw raw(const Read&, int64_t row, int64_t j, int count) const {
+  __device__ Raw raw(Row row, int64_t j, int count) const {
+    const char* from[1] = {row + j * x.col_stride};
+    const int counts[1] = {count};
+    float values[1][8];
+    load_eights(x, from, counts, values);
     Raw raw;
-    EMB_UNROLL for (int i = 0; i < 8; ++i) raw.x[i] = i < count ? element(x, row, j + i) : 0.0f;
+    EMB_UNROLL for (int i = 0; i < 8; ++i) raw.x[i] = values[0][i];
     return raw;
   }
-  template <bool ALL>
-  __device__ void decode(const Raw& raw, const Row&, const float*, int64_t, int, float* x) const {
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = raw.x[i];
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row*, const float*, int64_t, int, float (*x)[8]) const {
+    EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = raw[r].x[i];
   }
 };
 
@@ -248,8 +227,7 @@ int64_t rowsq_topk(const Codes& codes, const RowSqParams& p, const Search& searc
 }
 
 int64_t flat_topk(const Rows& x, const Search& search, const Call& call) {
-  const bool floats = x.dtype == Dtype::f32 && x.col_stride == 4;
-  return floats ? search_source(FlatSource{x}, x.n, search, call) : search_source(ElementSource{x}, x.n, search, call);
+  return search_source(FloatSource{x}, x.n, search, call);
 }
 
 }  // namespace cuda

@@ -6,7 +6,8 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kBudget = int64_t{256} << 20;  // bytes of candidates
-constexpr int64_t kFirstRows = 4096;             // the first chunk, which has no floor: all of it are candidates
+constexpr int64_t kFirstRows = 1024;             // the first chunk, which has no floor: all of it are candidates
+constexpr int64_t kGrowth = 32;                  // of a chunk, to the next
 
 __global__ void query_lengths(const float* queries, int64_t nq, int64_t d, float* squares) {
   const int64_t query = thread_number() / 16;
@@ -108,8 +109,7 @@ Selection::Selection(int64_t n, const Search& search) : search_(search), n_(n), 
   if (capacity_ < first) capacity_ = first;
   if (capacity_ > n) capacity_ = n;
   bytes_ = aligned_bytes(4 * search.nq) + 2 * aligned_bytes(8 * most_queries_ * sorted_) +
-           aligned_bytes(8 * most_queries_ * capacity_) + aligned_bytes(8 * most_queries_) +
-           2 * aligned_bytes(4 * most_queries_);
+           aligned_bytes(8 * most_queries_ * capacity_) + aligned_bytes(16 * most_queries_);
 }
 
 void Selection::begin(const Call& call) {
@@ -119,9 +119,9 @@ void Selection::begin(const Call& call) {
   best_ = take<uint64_t>(memory, most_queries_ * sorted_);
   next_best_ = take<uint64_t>(memory, most_queries_ * sorted_);
   added_ = take<uint64_t>(memory, most_queries_ * capacity_);
-  floor_ = take<uint64_t>(memory, most_queries_);
-  best_count_ = take<uint32_t>(memory, most_queries_);
-  added_count_ = take<uint32_t>(memory, most_queries_);
+  floor_ = take<uint64_t>(memory, 2 * most_queries_);  // what is zero at first, in one piece
+  best_count_ = reinterpret_cast<uint32_t*>(floor_ + most_queries_);
+  added_count_ = best_count_ + most_queries_;
   EMB_LAUNCH((query_lengths), blocks_for(16 * search_.nq, kBlock), kBlock, 0, call.stream, search_.queries, search_.nq,
              search_.d, squares_);
   check(cudaGetLastError());
@@ -132,11 +132,7 @@ bool Selection::next_queries() {
   if (first_ >= search_.nq) return false;
   count_ = search_.nq - first_ < most_queries_ ? search_.nq - first_ : most_queries_;
   row_ = rows_ = 0;
-  const cudaStream_t stream = static_cast<cudaStream_t>(call_.stream);
-  const auto bytes = static_cast<size_t>(count_);
-  check(cudaMemsetAsync(floor_, 0, 8 * bytes, stream));
-  check(cudaMemsetAsync(best_count_, 0, 4 * bytes, stream));
-  check(cudaMemsetAsync(added_count_, 0, 4 * bytes, stream));
+  check(cudaMemsetAsync(floor_, 0, static_cast<size_t>(16 * most_queries_), static_cast<cudaStream_t>(call_.stream)));
   return true;
 }
 
@@ -145,7 +141,7 @@ bool Selection::next_rows() {
   row_ += before;
   if (row_ >= n_) return false;
   const int64_t enough = search_.k > kFirstRows / 4 ? 4 * search_.k : kFirstRows;
-  rows_ = before ? 16 * before : enough;
+  rows_ = before ? kGrowth * before : enough;
   if (rows_ > capacity_) rows_ = capacity_;
   if (rows_ > n_ - row_) rows_ = n_ - row_;
   return true;

@@ -38,23 +38,21 @@ __global__ void trellis_places(TrellisParams p, uint32_t* places) {
 }
 
 struct TrellisSource {
-  static constexpr bool kMayBeBad = false, kStaged = true;
-  static constexpr int kBeyond = 1, kTable = kTrellisBooks * kTrellisStates, kBlocks = 1;
+  static constexpr bool kMayBeBad = false;
+  static constexpr int kTable = kTrellisBooks * kTrellisStates, kBlocks = 1;
   using Raw = uint64_t;
   Codes from;
   TrellisParams p;
   Coarse coarse;
   const uint32_t* places;
   struct Row {
+    CodeRow code;
     float factor;
-    const float* centroid;  // of the first stage
     int64_t row;
   };
-  __device__ Codes codes() const { return from; }
-  __device__ int64_t d() const { return p.d; }
-  __device__ int64_t place(int64_t j) const { return j < p.d && places[j] % 16 != kNoBook ? places[j] / 128 : p.bytes; }
+  __device__ bool readable(const Row& at) const { return at.code.code; }
   __device__ Row at(int64_t row) const {
-    return {p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f, coarse.row(row, p.d, 0), row};
+    return {row_of(from, p.bytes, row), p.factors ? p.factors[from.data[row * from.stride + p.bytes]] : 1.0f, row};
   }
   __device__ void fill(float* table) const {
     for (unsigned i = threadIdx.x; i < kTable; i += blockDim.x)
@@ -75,68 +73,70 @@ struct TrellisSource {
     for (int s = 0; coarse.count && s < coarse.stages; ++s) x += coarse.row(row, p.d, s)[j];
     return x;
   }
-  // The bits of eight components begin within a byte and take at most six more, and their last window two.
-  template <class Read>
-  __device__ Raw raw(const Read& read, int64_t, int64_t j, int) const {
+  // The windows of eight components, the first one's from the lowest bit on.
+  __device__ Raw raw(const Row& at, int64_t j, int) const {
     const uint32_t place = places[j];
     if (place % 16 == kNoBook) return 0;
-    const int64_t byte = place / 128, left = p.bytes - byte;
-    return (left < 8 ? read(byte, static_cast<int>(left)) : read(byte, 8)) >> place / 16 % 8;
+    const int book = static_cast<int>(place % 16), first = static_cast<int>(place / 16);
+    const int bits = (book < 2 ? 3 : 7 * (book - 1)) + 8;  // from the first window's to the last one's
+    const int left = 8 * static_cast<int>(p.bytes) - first;
+    const uint64_t windows = at.code.bits(first, left < bits ? left : bits);
+    return left < bits ? windows & ((uint64_t{1} << left) - 1) : windows;  // behind the string lie zeros
   }
   // Components SHIFT bits apart, or pairs of them, whose two levels lie in books of their own.
-  template <int SHIFT, bool PAIRS>
-  __device__ void levels(uint64_t bits, const float* book, float* x) const {
-    EMB_UNROLL for (int i = 0; i < 8; ++i) {
+  template <int SHIFT, bool PAIRS, int R>
+  __device__ void levels(const Raw* raw, const float* book, float (*x)[8]) const {
+    EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) {
       const int at = (PAIRS ? i / 2 : i) * SHIFT;
-      const uint32_t window = static_cast<uint32_t>(at < 2 ? bits << (2 - at) : bits >> (at - 2)) & 1020;  // times 4
-      x[i] = *reinterpret_cast<const float*>(reinterpret_cast<const char*>(book + i % 2 * PAIRS * kTrellisStates) +
-                                             window);
+      const uint32_t window =
+          static_cast<uint32_t>(at < 2 ? raw[r] << (2 - at) : raw[r] >> (at - 2)) & 1020;  // times 4
+      x[r][i] = *reinterpret_cast<const float*>(reinterpret_cast<const char*>(book + i % 2 * PAIRS * kTrellisStates) +
+                                                window);
     }
   }
   __device__ bool aligned() const {
     return cuda::aligned<float4>(p.step) && p.d % 4 == 0 && cuda::aligned<float4>(coarse.centroids);
   }
-  template <bool ALL>
-  __device__ void decode(Raw raw, const Row& at, const float* table, int64_t j, int count, float* x) const {
+  template <bool ALL, int R>
+  __device__ void decode(const Raw* raw, const Row* at, const float* table, int64_t j, int count, float (*x)[8]) const {
     const uint32_t number = places[j] % 16;
-    const float* book = table + kTrellisStates * number;
     float v[8];
     switch (number) {
       case 0:
-        levels<1, true>(raw, book, x);
+        levels<1, true, R>(raw, table + 0 * kTrellisStates, x);
         break;
       case 2:
-        levels<1, false>(raw, book, x);
+        levels<1, false, R>(raw, table + 2 * kTrellisStates, x);
         break;
       case 3:
-        levels<2, false>(raw, book, x);
+        levels<2, false, R>(raw, table + 3 * kTrellisStates, x);
         break;
       case 4:
-        levels<3, false>(raw, book, x);
+        levels<3, false, R>(raw, table + 4 * kTrellisStates, x);
         break;
       case 5:
-        levels<4, false>(raw, book, x);
+        levels<4, false, R>(raw, table + 5 * kTrellisStates, x);
         break;
       case 6:
-        levels<5, false>(raw, book, x);
+        levels<5, false, R>(raw, table + 6 * kTrellisStates, x);
         break;
       case 7:
-        levels<6, false>(raw, book, x);
+        levels<6, false, R>(raw, table + 7 * kTrellisStates, x);
         break;
       default:
-        EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] = 0.0f;
+        EMB_UNROLL for (int r = 0; r < R; ++r) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] = 0.0f;
     }
     if (number != kNoBook) {
       load_eight<ALL>(p.step + j, count, v);
-      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= v[i];
-      if (p.factors) EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] *= at.factor;
+      EMB_UNROLL for (int r = 0; r < R; ++r) {
+        EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] *= v[i];
+        if (p.factors) EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] *= at[r].factor;
+      }
     }
     if (!coarse.count) return;
-    load_eight<ALL>(at.centroid + j, count, v);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
-    EMB_ROLLED for (int s = 1; s < coarse.stages; ++s) {
-      load_eight<ALL>(coarse.row(at.row, p.d, s) + j, count, v);
-      EMB_UNROLL for (int i = 0; i < 8; ++i) x[i] += v[i];
+    EMB_ROLLED for (int s = 0; s < coarse.stages; ++s) EMB_UNROLL for (int r = 0; r < R; ++r) {
+      load_eight<ALL>(coarse.row(at[r].row, p.d, s) + j, count, v);
+      EMB_UNROLL for (int i = 0; i < 8; ++i) x[r][i] += v[i];
     }
   }
 };

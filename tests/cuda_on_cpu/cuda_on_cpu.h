@@ -142,6 +142,18 @@ inline uint32_t two_f16(float low, float high) {
   return half(low) | half(high) << 16;
 }
 
+inline uint32_t two_bf16(float low, float high) {
+  const auto half = [](float v) {
+    uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fffu;
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  };
+  return half(high) << 16 | half(low);
+}
+
+inline uint32_t byte_of(uint32_t word, int i, uint32_t above) { return (above & ~255u) | (word >> 8 * i & 255u); }
+
 inline float f32_of_half(uint16_t half) { return embcodec::f32_from_f16(half); }
 
 // -- the runtime: one device, whose memory is the host's, and whose streams are always done

@@ -235,10 +235,11 @@ void rq_family(const Case& c) {
     }
 }
 
-// Behind the first 4096 rows many queries are searched by tensor cores, few by tables alone. Every other query is
-// parallel to code 1, and bfloat16 makes both smaller by as much as it can; early rows, of code 0, are a shade worse.
+// Behind the first 1024 rows five queries and more are searched by tensor cores, fewer by tables alone. Every other
+// query is parallel to code 1, and bfloat16 makes both smaller by as much as it can; early rows, of code 0, are a shade
+// worse.
 void expect_same_rows() {
-  constexpr int64_t kFirst = 4096, n = kFirst + 150, nq = 70, m = 5, d = 8 * m, k = 7;
+  constexpr int64_t kFirst = 1024, n = kFirst + 150, nq = 70, m = 5, d = 8 * m, k = 7;
   const Exact<float> books = floats(256 * d, -1, 1), queries = floats(nq * d, -1, 1);
   const Exact<uint8_t> codes = bytes(n * m, 256), mask(n);
   constexpr float kLow = 1 + 0.98f / 256;
@@ -265,14 +266,18 @@ void expect_same_rows() {
                         scores.get() + to * k,     ids.get() + to * k};
       run([&](const Call& call) { return cuda::pq_topk({codes.get(), n, m}, p, coarse, s, call); });
     };
-    search(0, nq, 0);
-    constexpr int64_t kFew = 14;
-    for (int64_t first = 0; first < nq; first += kFew) search(first, kFew, nq + first);
-    for (int64_t i = 0; i < nq * k; ++i)
-      if (ids[i] != ids[nq * k + i] || scores[i] != scores[nq * k + i]) {
-        std::printf("result %lld is not that of tables\n", static_cast<long long>(i));
-        std::exit(1);
-      }
+    const auto search_all = [&](int64_t at_a_time, int64_t to) {
+      for (int64_t first = 0; first < nq; first += at_a_time) search(first, at_a_time, to + first);
+    };
+    search_all(2, nq);
+    for (const int64_t at_a_time : {nq, nq / 2, nq / 5, nq / 10}) {  // as tiles, as 8, 4 and 1 of few queries
+      search_all(at_a_time, 0);
+      for (int64_t i = 0; i < nq * k; ++i)
+        if (ids[i] != ids[nq * k + i] || scores[i] != scores[nq * k + i]) {
+          std::printf("result %lld is not that of tables\n", static_cast<long long>(i));
+          std::exit(1);
+        }
+    }
   }
 }
 
@@ -324,14 +329,15 @@ void trellis_family(const Case& c) {
 // Tensor cores nominate among the last rows, of codes at odd addresses.
 void many_family(const Case& c) {
   if (c.n != 1) return;
-  constexpr int64_t n = 4096 + 70, d = 19, nq = 33, k = 3, bits = 3, stride = (d * bits + 7) / 8 + 1;
-  const Exact<float> queries = floats(nq * d, -1, 1), x = floats(n * d, -1, 1), scores(nq * k), levels(1 << bits);
+  constexpr int64_t n = 1024 + 70, d = 19, most = 65, k = 3, bits = 3, stride = (d * bits + 7) / 8 + 1;
+  const Exact<float> queries = floats(most * d, -1, 1), x = floats(n * d, -1, 1), scores(most * k), levels(1 << bits);
   const Exact<float> step = floats(d, 0.5f, 1), factor = floats(n, 0, 1), line = floats(d, 0, 1);
   const Exact<uint8_t> codes = bytes(n * stride - 1, 256);
-  const Exact<int64_t> ids(nq * k);
+  const Exact<int64_t> ids(most * k);
   for (int i = 0; i < 1 << bits; ++i) levels[i] = static_cast<float>(i - 4);
   const Column column = {Column::f32, reinterpret_cast<const char*>(factor.get()), 4};
-  for (const Metric metric : {Metric::ip, Metric::cosine}) {
+  for (const auto& [metric, nq] :
+       {std::pair<Metric, int64_t>{Metric::ip, 1}, {Metric::ip, 9}, {Metric::cosine, 33}, {Metric::l2, most}}) {
     const Search s = {queries.get(), nq, d, metric, nullptr, k, scores.get(), ids.get()};
     run([&](const Call& call) {
       return cuda::flat_topk({reinterpret_cast<const char*>(x.get()), n, d, 4 * d, 4, Dtype::f32}, s, call);

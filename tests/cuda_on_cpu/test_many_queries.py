@@ -1,6 +1,7 @@
-"""Codes that are decoded, searched for many queries: tensor cores nominate, no row of the best gets lost.
+"""Codes that are decoded, searched: tensor cores nominate, no row of the best gets lost.
 
-They work on the rows behind the first chunk of 4096. test_adc.py has what is looked up in tables.
+They work on the rows behind the first chunk of 1024, in four ways by the number of queries. test_adc.py has
+what is looked up in tables.
 """
 
 import numpy as np
@@ -12,18 +13,19 @@ from embcodec.reference import REGISTRY
 
 pytestmark = on_device.skip_without
 
-FIRST, LATER, NQ = 4096, 140, 33
+FIRST, LATER, NQ = 1024, 140, 33
+COUNTS = (1, 9, 33, 65)  # of queries
 SCANS = ("sq_topk", "rowsq_topk", "levels_topk", "bits_topk", "flat_topk", "trellis_topk")
 RNG = np.random.default_rng(4)
 
 
-def some(name, d, **wanted):
+def some(name, d, nq=NQ, **wanted):
     """A variant's inputs with many rows and queries, of which some are near to later rows of floats."""
     kernel = REGISTRY[name]
     variant = next(v for v in kernel.variants if wanted.items() <= v.items())
     n = FIRST + LATER
     inputs = kernel.inputs(RNG.standard_normal((n, d), np.float32), np.random.default_rng(d), **variant)
-    queries = RNG.standard_normal((NQ, d), np.float32)
+    queries = RNG.standard_normal((nq, d), np.float32)
     if name == "flat_topk":
         queries[::3] = 2 * inputs["x"][FIRST : FIRST + len(queries[::3])]
     inputs["queries"] = queries
@@ -38,13 +40,12 @@ def assert_same(name, inputs):
 
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 @pytest.mark.parametrize("name", SCANS)
-@pytest.mark.parametrize("d", [5, 48])
-def test_the_best_are_those_of_the_exact_scan(name, d, metric):
-    inputs = some(name, d, metric=metric, masked=False)
-    for k in (1, 9):
-        assert_same(name, {**inputs, "k": k})
+@pytest.mark.parametrize(("d", "nq"), [(48, 1), (5, 2), (150, 2), (21, 9), (40, 33), (48, 65)])
+def test_the_best_are_those_of_the_exact_scan(name, d, nq, metric):
+    inputs = some(name, d, nq, metric=metric, masked=False)
+    assert_same(name, {**inputs, "k": 9})
     mask = RNG.random(FIRST + LATER) < 0.3
-    assert_same(name, {**inputs, "k": 9, "mask": mask})
+    assert_same(name, {**inputs, "k": 1, "mask": mask})
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -87,7 +88,21 @@ def test_scales(scale):
         assert_same("flat_topk", {"x": x, "queries": x[-NQ:], "k": 6, "metric": metric})
 
 
-def test_rows_that_are_all_alike():
+@pytest.mark.parametrize("nq", COUNTS)
+def test_rows_that_are_all_alike(nq):
     """Each is nominated; ties go to the lower row."""
     x = np.ones((FIRST + LATER, 16), np.float32)
-    assert_same("flat_topk", {"x": x, "queries": x[:NQ], "k": 20})
+    assert_same("flat_topk", {"x": x, "queries": x[:nq], "k": 20})
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["sq_topk", "trellis_topk"])
+def test_the_last_row_of_an_array(name, offset):
+    """Its last word may reach beyond the array: it is nominated without being decoded."""
+    inputs = some(name, 24, 3, metric="ip", masked=False)
+    n, size = inputs["codes"].shape
+    memory = np.zeros(n * size + offset, np.uint8)
+    codes = memory[offset:].reshape(n, size)
+    codes[:] = inputs["codes"]
+    codes[-1] = codes[5]
+    assert_same(name, {**inputs, "codes": codes, "k": n})

@@ -177,7 +177,36 @@ FAULTS = {
     ),
     "rows and columns of a matrix exchanged": (
         *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
-        *("{upper.x, lower.x, upper.y, lower.y}", "{upper.x, upper.y, lower.x, lower.y}"),
+        *(
+            "\n      const uint32_t a[2][4] = {{upper.x, lower.x, upper.y, lower.y}",
+            "\n      const uint32_t a[2][4] = {{upper.x, upper.y, lower.x, lower.y}",
+        ),
+    ),
+    "rows and columns exchanged, for few queries": (
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
+        *(
+            "\n          const uint32_t a[2][4] = {{upper.x, lower.x, upper.y, lower.y}",
+            "\n          const uint32_t a[2][4] = {{upper.x, upper.y, lower.x, lower.y}",
+        ),
+    ),
+    "products that belong to other rows, for few queries": (
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
+        *("bit % kOwn * 8 + lane / 4", "lane / 4 * kOwn + bit % kOwn"),
+    ),
+    "products that belong to other queries, for few": (
+        *("address", NOT_OF_TABLES, "pq", "nominate.cuh"),
+        *("lane % 4 * 2 + bit / kOwn", "lane % 4 + bit / kOwn * 4"),
+    ),
+    "columns that half a warp has not decoded yet": (
+        *("thread", "data race", "levels", "nominate.cuh"),
+        *(
+            "__syncwarp(mask);\n      EMB_UNROLL for (int k = 0; k < kHalfColumns",
+            "EMB_UNROLL for (int k = 0; k < kHalfColumns",
+        ),
+    ),
+    "columns that half a warp still reads": (
+        *("thread", "data race", "many", "nominate.cuh"),
+        *("__syncwarp(mask);  // the columns before were read", ""),
     ),
     "a bound that is too tight": ("address", NOT_OF_TABLES, "pq", "nominate.cuh", "7.9e-3f", "7.2e-3f"),
     "a buffer that is filled too early": (
