@@ -47,7 +47,7 @@ struct LevelsCoder {
 
 // Rows of `width` dimensions; beyond those of the codes they are their centroids.
 struct LevelsSource : CodeSource {
-  static constexpr int kTable = 256, kBlocks = 1;
+  static constexpr int kTable = 256;
   LevelsParams p;
   RowExtras extras;
   int64_t width;

@@ -163,6 +163,7 @@ __global__ void __launch_bounds__(kBlock, Eights::kBlocks)
   EMB_SHARED(uint4, queries, [2][kBlockTile * kEights]);
   EMB_SHARED(RowBound, row_bounds, [kBlockTile]);
   EMB_SHARED(QueryBound, bound, [kBlockTile]);
+  EMB_SHARED(typename Eights::Row, row_at, [kBlockTile]);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32, all = source.eights;
   const int warp_row = warp / kWarpsAcross * 16 * kWarpTiles, warp_query = warp % kWarpsAcross * 8 * kWarpTiles;
   // Blocks that run at the same time have the same rows and all queries, so that rows come out of L2.
@@ -170,32 +171,29 @@ __global__ void __launch_bounds__(kBlock, Eights::kBlocks)
   const int64_t first_row = group.rows.begin + static_cast<int64_t>(blockIdx.x / across) * kBlockTile;
   const int64_t first_query = static_cast<int64_t>(blockIdx.x % across) * kBlockTile;
   const float units = columns_unit(all);
-  if (thread < kBlockTile) bound[thread] = bound_of(group, first_query + thread, units);
+  if (thread < kBlockTile) {
+    const int64_t row = first_row + thread;
+    bound[thread] = bound_of(group, first_query + thread, units);
+    row_at[thread] = source.at(row < group.rows.end ? row : group.rows.end - 1);  // what is beyond nominates nothing
+  }
   source.fill(table);
 
-  // Of each filling the thread has an eight of this row and of this query.
-  int query[kFills];
-  typename Eights::Row at[kFills];
+  // Of each filling the thread has an eight of a row and of a query.
   typename Eights::Part part[kFills] = {};
   uint4 loaded[kFills];
-  float square[kFills];
-  EMB_UNROLL for (int i = 0; i < kFills; ++i) {
-    const int64_t row = first_row + (i * kBlock + thread) / kEights;
-    query[i] = static_cast<int>(first_query) + (i * kBlock + thread) / kEights;
-    at[i] = source.at(row < group.rows.end ? row : group.rows.end - 1);  // what is beyond nominates nothing
-    square[i] = source.readable(at[i]) ? 0.0f : __builtin_nanf("");
-  }
+  float square[kFills] = {};
+  const auto of_fill = [&](int i) { return (i * kBlock + thread) / kEights; };
   const auto load = [&](int e) {
     EMB_UNROLL for (int i = 0; i < kFills; ++i) {
-      if (e < all) part[i] = source.part(at[i], e);
-      const bool there = e < all && query[i] < group.count;
-      loaded[i] = there ? rounded_queries[query[i] * all + e] : uint4{};
+      const int query = static_cast<int>(first_query) + of_fill(i);
+      if (e < all) part[i] = source.part(row_at[of_fill(i)], e);
+      loaded[i] = e < all && query < group.count ? rounded_queries[query * all + e] : uint4{};
     }
   };
   const auto store = [&](int e, int buffer) {
     EMB_UNROLL for (int i = 0; i < kFills; ++i) {
       uint4 rounded = {};
-      if (e < all) source.template round<1>(part + i, at + i, table, e, square + i, &rounded);
+      if (e < all) source.template round<1>(part + i, row_at + of_fill(i), table, e, square + i, &rounded);
       rows[buffer][i * kBlock + thread] = rounded;
       queries[buffer][i * kBlock + thread] = loaded[i];
     }
@@ -224,8 +222,9 @@ __global__ void __launch_bounds__(kBlock, Eights::kBlocks)
   }
 
   EMB_UNROLL for (int i = 0; i < kFills; ++i) {
-    const RowBound mine = row_bound(group, square[i], units);
-    if (lane % 4 == 0) row_bounds[(i * kBlock + thread) / kEights] = mine;
+    const bool readable = source.readable(row_at[of_fill(i)]);
+    const RowBound mine = row_bound(group, readable ? square[i] : __builtin_nanf(""), units);
+    if (lane % 4 == 0) row_bounds[of_fill(i)] = mine;
   }
   __syncthreads();
   EMB_UNROLL for (int i = 0; i < kWarpTiles; ++i) {

@@ -52,7 +52,7 @@ struct PqSource {
 // ... for a scan of rows with centroids by l2 or cosine, which do not add up from tables.
 struct PqRows {
   static constexpr bool kMayBeBad = false;
-  static constexpr int kTable = 0, kBlocks = 1;
+  static constexpr int kTable = 0, kBlocks = kNominatingBlocks;
   using Raw = uint64_t;
   struct Row {
     CodeRow code;

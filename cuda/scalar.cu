@@ -64,7 +64,6 @@ struct SqSource : CodeSource {
 };
 
 struct RowSqSource : CodeSource {
-  static constexpr int kBlocks = 1;
   RowSqParams p;
   RowSqSource(const Codes& codes, const RowSqParams& p) : CodeSource{codes, p.d, p.bits}, p(p) {}
   struct Row {
