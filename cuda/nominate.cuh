@@ -315,7 +315,7 @@ void launch_all(const Source& source, const Group& group, const Call& call) {
 }
 
 // Blocks of a query that score its nominees: it may have many, where scores are close to each other.
-inline unsigned nominators(int64_t queries) { return queries < 256 ? static_cast<unsigned>(1024 / queries) : 4; }
+inline unsigned nominators(int64_t queries) { return queries < 64 ? static_cast<unsigned>(256 / queries) : 4; }
 
 template <class Eights, int TILES>
 void launch_for_few(const Eights& source, const uint4* queries, const Group& group, const Call& call) {
