@@ -33,6 +33,10 @@ __device__ inline Bytes bytes_of(const Codes& codes, int64_t row_bytes) {
   const int64_t last = (codes.n - 1) * codes.stride;
   return {codes.data + (last < 0 ? last : 0), codes.data + (last < 0 ? 0 : last) + row_bytes};
 }
+__device__ inline uint64_t lowest(uint64_t word, int bytes) {
+  return bytes < 8 ? word & ((uint64_t{1} << 8 * bytes) - 1) : word;
+}
+
 // A row of codes, of which read(byte, n) gives the lowest n <= 8 bytes from `byte` on. Unlike a CodeRow it may be the
 // first or the last of the array.
 struct CheckedRow {

@@ -20,37 +20,23 @@ constexpr int kNominatingBlocks = 2, kFewBlocks = 4;
 constexpr int kNominatingBlocks = 1, kFewBlocks = 3;
 #endif
 
-__device__ inline uint64_t lowest(uint64_t word, int bytes) {
-  return bytes < 8 ? word & ((uint64_t{1} << 8 * bytes) - 1) : word;
-}
-
-// The eight codes of `bits` bits in a word.
-__device__ inline void codes_of(uint64_t word, int bits, uint32_t* codes) {
+// The eight codes of `bits` bits in a word, each below what `above` has in its upper bytes.
+__device__ inline void codes_of(uint64_t word, int bits, uint32_t* codes, uint32_t above = 0) {
   if (bits == 8) {
-    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = byte_of(static_cast<uint32_t>(word >> i / 4 * 32), i % 4, 0);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = byte_of(static_cast<uint32_t>(word >> i / 4 * 32), i % 4, above);
   } else if (bits == 4) {
     const uint32_t low = static_cast<uint32_t>(word) & 0x0f0f0f0fu,
                    high = static_cast<uint32_t>(word) >> 4 & 0x0f0f0f0fu;
-    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = byte_of(i % 2 ? high : low, i / 2, 0);
+    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = byte_of(i % 2 ? high : low, i / 2, above);
   } else {
     const uint32_t mask = (1u << bits) - 1u;
-    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = static_cast<uint32_t>(word >> i * bits) & mask;
+    EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = above | (static_cast<uint32_t>(word >> i * bits) & mask);
   }
 }
 // ... as floats: behind the highest bits of 2^23 a code is its lowest.
 __device__ inline void codes_of(uint64_t word, int bits, float* codes) {
-  constexpr uint32_t kAbove = 0x4b000000u;
   uint32_t with[8];
-  if (bits == 8) {
-    EMB_UNROLL for (int i = 0; i < 8; ++i) with[i] = byte_of(static_cast<uint32_t>(word >> i / 4 * 32), i % 4, kAbove);
-  } else if (bits == 4) {
-    const uint32_t low = static_cast<uint32_t>(word) & 0x0f0f0f0fu,
-                   high = static_cast<uint32_t>(word) >> 4 & 0x0f0f0f0fu;
-    EMB_UNROLL for (int i = 0; i < 8; ++i) with[i] = byte_of(i % 2 ? high : low, i / 2, kAbove);
-  } else {
-    codes_of(word, bits, with);
-    EMB_UNROLL for (int i = 0; i < 8; ++i) with[i] |= kAbove;
-  }
+  codes_of(word, bits, with, 0x4b000000u);
   EMB_UNROLL for (int i = 0; i < 8; ++i) codes[i] = f32_from_bits(with[i]) - 8388608.0f;
 }
 
