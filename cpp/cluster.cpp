@@ -90,7 +90,7 @@ int64_t assign(const Kernels& kernels, const Rows& x, const float* codebook, int
   std::vector<float> packed(static_cast<size_t>(packed_floats(k, x.d)));
   if (x.n >= few_rows(x.d)) kernels.codebook_pack(codebook, k, x.d, packed.data());
   const Codebook c = {codebook, packed.data(), k, x.d};
-  return lowest_bad_row(x.n, kRowsPerThread, threads, nearest_scratch(x.d),
+  return lowest_bad_row(x.n, kRowsPerThread, threads, nearest_scratch(x.d, k),
                         [&](Range rows, float* scratch) { return kernels.vq_encode(x, c, ids, rows, scratch); });
 }
 
@@ -109,9 +109,11 @@ int64_t kmeans(const Kernels& kernels, const Rows& x, int64_t k, int iterations,
   for (int i = 0; i < iterations; ++i) {
     before.assign(ids, ids + x.n);
     lloyd.update();
+    if (!inertia && i + 1 == iterations) break;
     lloyd.assign_rows();
     if (std::equal(before.begin(), before.end(), ids)) break;
   }
+  if (!inertia) return kAllFinite;
   const std::vector<double>& errors = lloyd.errors();
   *inertia = std::accumulate(errors.begin(), errors.end(), 0.0);
   return kAllFinite;

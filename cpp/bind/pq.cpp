@@ -32,9 +32,8 @@ int64_t fit_subspaces(const Kernels& kernels, const Rows& x, int64_t m, int64_t 
     const Rows part = subspace_of(x, s, dsub);
     parallel_ranges(x.n, kRowGrain, threads, row_scratch(dsub),
                     [&](Range r, float* scratch) { kernels.convert_rows(part, values.data(), r, scratch); });
-    double inertia;
     kmeans(kernels, copy, ksub, iterations, seed + static_cast<uint64_t>(s), nullptr, codebooks + s * ksub * dsub,
-           ids.data(), &inertia, threads);
+           ids.data(), nullptr, threads);
   }
   return kAllFinite;
 }
@@ -62,7 +61,7 @@ void pq_encode(const py::array& x, int dtype, const F32& codebooks, U8 codes, in
     kernels.codebook_pack(pq.codebooks + s * pq.ksub * pq.dsub, pq.ksub, pq.dsub, packed.data() + s * size);
   pq.packed = packed.data();
   const CodesOut out = codes_out(codes);
-  encode_rows("pq_encode", rows.n, threads, nearest_scratch(rows.d, pq.m),
+  encode_rows("pq_encode", rows.n, threads, nearest_scratch(rows.d, pq.ksub, pq.m),
               [&](Range r, float* scratch) { return kernels.pq_encode(rows, pq, out, r, scratch); });
 }
 

@@ -5,23 +5,17 @@ namespace {
 
 // What the encoder looks up of codebooks (m, 256, d).
 struct Prepared {
-  static constexpr int64_t kTogether = 16;  // codewords, which fill a cache line of the matrix
-  std::vector<float> matrix, half;
+  std::vector<float> panels, half;
 
   Prepared(const Kernels& kernels, const F32& codebooks) {
     const int64_t words = codebooks.shape(0) * codebooks.shape(1), d = codebooks.shape(2);
     const float* values = codebooks.data();
-    matrix.resize(static_cast<size_t>(words * d));
-    half.resize(static_cast<size_t>(words));
+    panels.resize(static_cast<size_t>(words * d));
+    kernels.rq_pack(values, words, d, panels.data());
     std::vector<float> padded(static_cast<size_t>(padded16(d)));
-    float* to = matrix.data();
-    for (int64_t w = 0; w < words; w += kTogether, values += kTogether * d, to += kTogether) {
-      for (int64_t j = 0; j < d; ++j)
-        for (int64_t i = 0; i < kTogether; ++i) to[j * words + i] = values[i * d + j];
-      for (int64_t i = 0; i < kTogether; ++i) {
-        std::copy_n(values + i * d, d, padded.data());
-        half[static_cast<size_t>(w + i)] = kernels.dot(padded.data(), padded.data(), padded16(d)) * 0.5f;
-      }
+    for (int64_t w = 0; w < words; ++w, values += d) {
+      std::copy_n(values, d, padded.data());
+      half.push_back(kernels.dot(padded.data(), padded.data(), padded16(d)) * 0.5f);
     }
   }
 };
@@ -33,7 +27,7 @@ void encode_paths(const char* kernel, const py::array& x, int dtype, const F32& 
   const Rows rows = rows_of(x, dtype);
   const Prepared prepared(kernels, codebooks);
   const Rq rq = {codebooks.data(),
-                 prepared.matrix.data(),
+                 prepared.panels.data(),
                  prepared.half.data(),
                  products.data(),
                  codebooks.shape(0),

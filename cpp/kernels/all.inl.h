@@ -25,7 +25,7 @@ const Kernels kernels = {
     hadamard_rotate, project,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,
     pq_encode, pq_decode, pq_tables, pq_topk,
-    rq_encode, rq_decode,
+    rq_pack, rq_encode, rq_decode,
     topk_encode, topk_decode, sparse_topk,
     trellis_encode, trellis_decode, trellis_topk,
     dot16,

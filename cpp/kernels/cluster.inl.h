@@ -38,6 +38,7 @@ void cluster_means(const Rows& x, const uint32_t* order, const int64_t* starts, 
     if (count == 0) continue;
     for (int64_t j = 0; j < x.d; ++j) sums[j] = 0.0;
     for (int64_t i = starts[c]; i < starts[c + 1]; ++i) {
+      if (i + 1 < x.n) prefetch_row(x, order[i + 1]);
       const float* row = row_values(x, order[i], buffer);
       for (int64_t j = 0; j < x.d; ++j) sums[j] += row[j];
     }

@@ -28,7 +28,7 @@ EMB_OP void put_pq_codes(const uint8_t* codes, const Pq& p, int64_t count, uint8
 
 int64_t pq_encode(const Rows& x, const Pq& p, CodesOut out, Range r, float* scratch) {
   float *columns = scratch, *rest = columns + 16 * padded16(x.d);
-  uint8_t* codes = reinterpret_cast<uint8_t*>(rest + 16 * padded16(x.d));
+  uint8_t* codes = reinterpret_cast<uint8_t*>(rest + 16 * (padded16(x.d) + packed_words(p.ksub)));
   for (int64_t i = r.begin; i < r.end; i += 16) {
     const int64_t count = r.end - i < 16 ? r.end - i : 16;
     const int64_t bad = load_columns(x, i, count, columns, rest);

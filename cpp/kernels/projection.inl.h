@@ -47,6 +47,24 @@ inline void project_tiles(const float* x, int64_t stride, int64_t tiles, int64_t
     project_tile<V>(x + t * kPanelRows * stride, stride, panel, dims, sums + t * kPanelRows * kPanel);
 }
 
+// The values of `count` rows, at most kProjectedRows and `stride` floats apart with zeros up to a whole tile.
+// panel(i, j, dims): `dims` dimensions from i on of the panel that begins with column j, as project_tile reads them.
+template <class Panel>
+EMB_OP void project_rows(const float* rows, int64_t stride, int64_t count, int64_t d, int64_t columns, float* sums,
+                         float* out, const Panel& panel) {
+  const int64_t tiles = (count + kPanelRows - 1) / kPanelRows;
+  for (int64_t j = 0; j < columns; j += kPanel) {
+    const int64_t width = columns - j < kPanel ? columns - j : kPanel;
+    for (int64_t i = 0; i < tiles * kPanelRows * kPanel; i += 16) store(sums + i, splat(0.0f));
+    for (int64_t i = 0; i < d; i += kPanelDims) {
+      const int64_t dims = d - i < kPanelDims ? d - i : kPanelDims;
+      project_tiles<kPanelVectors>(rows + i, stride, tiles, width, panel(i, j, dims), dims, sums);
+    }
+    for (int64_t i = 0; i < count; ++i)
+      __builtin_memcpy(out + i * columns + j, sums + i * kPanel, static_cast<size_t>(width) * 4);
+  }
+}
+
 constexpr int64_t kFewRows = 3;  // do not pay for packing
 constexpr int64_t kFewDims = 8;  // of a row, that registers hold
 
@@ -78,16 +96,21 @@ inline void project_few(const Projection& p, const float* x, int64_t stride, int
     for (int64_t r = 0; r < rows; ++r) add_dimensions<1>(p, x + r * stride, i, out + r * p.columns);
 }
 
-// Row i less the mean at `out`, or null.
-EMB_OP const float* centred_row(const Rows& x, const Projection& p, int64_t i, float* out) {
-  const float* row = load_row(x, i, out);
-  if (!row || (row == out && !p.mean)) return row;
-  for (int64_t j = 0; j < x.d; j += 16) {
-    const int64_t count = x.d - j < 16 ? x.d - j : 16;
-    const f32x16 value = lanes_of(row + j, count);
-    store(out + j, p.mean ? sub(value, lanes_of(p.mean + j, count)) : value);
+// Rows from `first` on less the mean, which may be null, and zeros up to a whole tile; or the first that is not finite.
+inline int64_t load_rows(const Rows& x, const float* mean, int64_t first, int64_t count, float* out) {
+  const int64_t stride = padded16(x.d);
+  for (int64_t i = 0; i < count; ++i, out += stride) {
+    const float* row = load_row(x, first + i, out);
+    if (!row) return first + i;
+    if (row == out && !mean) continue;
+    for (int64_t j = 0; j < x.d; j += 16) {
+      const int64_t left = x.d - j < 16 ? x.d - j : 16;
+      const f32x16 value = lanes_of(row + j, left);
+      store(out + j, mean ? sub(value, lanes_of(mean + j, left)) : value);
+    }
   }
-  return out;
+  for (int64_t i = 0; i < (kPanelRows - count % kPanelRows) % kPanelRows * stride; ++i) out[i] = 0.0f;
+  return kAllFinite;
 }
 
 // `scratch`: projection_scratch(d).
@@ -96,26 +119,17 @@ int64_t project(const Rows& x, const Projection& p, float* out, Range r, float* 
   float *sums = scratch + kProjectedRows * stride, *panel = sums + kProjectedRows * kPanel;
   for (int64_t first = r.begin; first < r.end; first += kProjectedRows) {
     const int64_t count = r.end - first < kProjectedRows ? r.end - first : kProjectedRows;
-    const int64_t tiles = (count + kPanelRows - 1) / kPanelRows;
-    for (int64_t i = 0; i < count; ++i)
-      if (!centred_row(x, p, first + i, scratch + i * stride)) return first + i;
+    const int64_t bad = load_rows(x, p.mean, first, count, scratch);
+    if (bad != kAllFinite) return bad;
     if (count <= kFewRows) {
       project_few(p, scratch, stride, count, out + first * p.columns);
       continue;
     }
-    for (int64_t i = count * stride; i < tiles * kPanelRows * stride; ++i) scratch[i] = 0.0f;
-    for (int64_t j = 0; j < p.columns; j += kPanel) {
-      const int64_t columns = p.columns - j < kPanel ? p.columns - j : kPanel;
-      for (int64_t i = 0; i < tiles * kPanelRows * kPanel; i += 16) store(sums + i, splat(0.0f));
-      for (int64_t i = 0; i < p.d; i += kPanelDims) {
-        const int64_t dims = p.d - i < kPanelDims ? p.d - i : kPanelDims;
-        const float* from = p.matrix + i * p.columns + j;
-        pack_panel(from, p.columns, columns, dims, panel);
-        project_tiles<kPanelVectors>(scratch + i, stride, tiles, columns, panel, dims, sums);
-      }
-      for (int64_t i = 0; i < count; ++i)
-        __builtin_memcpy(out + (first + i) * p.columns + j, sums + i * kPanel, static_cast<size_t>(columns) * 4);
-    }
+    project_rows(scratch, stride, count, p.d, p.columns, sums, out + first * p.columns,
+                 [&](int64_t i, int64_t j, int64_t dims) {
+                   pack_panel(p.matrix + i * p.columns + j, p.columns, p.columns - j, dims, panel);
+                   return panel;
+                 });
   }
   return kAllFinite;
 }

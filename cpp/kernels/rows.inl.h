@@ -77,13 +77,16 @@ EMB_OP void convert_contiguous(const char* row, int64_t d, float* out, Load load
 
 EMB_OP int64_t size_of(Dtype dtype) { return dtype == Dtype::f64 ? 8 : dtype == Dtype::f32 ? 4 : 2; }
 
+EMB_OP void prefetch_row(const Rows& x, int64_t i) {
+  const char* p = x.data + i * x.row_stride;
+  for (int64_t b = 0; b < x.d * size_of(x.dtype); b += 64) __builtin_prefetch(p + b, 0, 2);
+}
+
 // Asks for the row 4 KB ahead: the machine itself does not look beyond a page, and a page is three rows of 384 float32.
 // 100,000 such rows to bytes: 24 ms without, 18 ms with, 17 ms to only read them; the hint for data used once: 29 ms.
 EMB_OP void prefetch_ahead(const Rows& x, int64_t i) {
-  const int64_t bytes = x.d * size_of(x.dtype), row = i + 4096 / bytes + 1;
-  if (row >= x.n) return;
-  const char* p = x.data + row * x.row_stride;
-  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+  const int64_t row = i + 4096 / (x.d * size_of(x.dtype)) + 1;
+  if (row < x.n) prefetch_row(x, row);
 }
 
 // Row i. `scratch` has room for padded16(d).

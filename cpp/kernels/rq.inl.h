@@ -47,6 +47,8 @@ struct Beam {
 constexpr int kRqVectors = 4;  // of codewords, whose values are summed together
 constexpr int64_t kRqLanes = 16 * kRqVectors;
 
+static_assert(kRqWords % kPanel == 0, "");
+
 // The values of each codeword of stage s behind a path, whose own value is `cost`, to `values`; `least`: of each lane
 // so far. `alone`: the codewords' values without the path.
 EMB_OP void extend_path(const Rq& p, int64_t s, const uint8_t* path, float cost, const float* alone, float* values,
@@ -134,19 +136,27 @@ inline void search_paths(const Rq& p, float* products, uint8_t* out, float* scra
   __builtin_memcpy(out, paths, static_cast<size_t>(p.keep * p.m));
 }
 
+// Codewords as panels, dimension by dimension. 16 at a time: more would be read from as many pages.
+void rq_pack(const float* codebooks, int64_t words, int64_t d, float* panels) {
+  for (int64_t w = 0; w < words; w += 16, codebooks += 16 * d) {
+    float* to = panels + w / kPanel * kPanel * d + w % kPanel;
+    for (int64_t j = 0; j < d; ++j)
+      for (int64_t i = 0; i < 16; ++i) to[j * kPanel + i] = codebooks[i * d + j];
+  }
+}
+
 // `scratch`: rq_encode_scratch.
 int64_t rq_encode(const Rows& x, const Rq& p, CodesOut out, Range r, float* scratch) {
-  const int64_t columns = p.m * kRqWords;
-  float *products = scratch, *rest = products + kProjectedRows * columns;
+  const int64_t words = p.m * kRqWords, stride = padded16(p.d);
+  float *products = scratch, *rows = products + kProjectedRows * words, *sums = rows + kProjectedRows * stride;
   for (int64_t first = r.begin; first < r.end; first += kProjectedRows) {
     const int64_t count = r.end - first < kProjectedRows ? r.end - first : kProjectedRows;
-    Rows part = x;
-    part.data += first * x.row_stride;
-    part.n -= first;
-    const int64_t bad = project(part, {p.matrix, nullptr, p.d, columns}, products, {0, count}, rest);
-    if (bad != kAllFinite) return first + bad;
+    const int64_t bad = load_rows(x, nullptr, first, count, rows);
+    if (bad != kAllFinite) return bad;
+    project_rows(rows, stride, count, p.d, words, sums, products,
+                 [&](int64_t i, int64_t j, int64_t) { return p.panels + j * p.d + i * kPanel; });
     for (int64_t i = 0; i < count; ++i)
-      search_paths(p, products + i * columns, out.data + (first + i) * out.stride, rest);
+      search_paths(p, products + i * words, out.data + (first + i) * out.stride, rows);
   }
   return kAllFinite;
 }

@@ -78,11 +78,11 @@ struct Pq {
 };
 
 constexpr int64_t kRqWords = 256;  // codewords of a stage
-// Codebooks (m, 256, d) that add up. The encoder's alone: these as a matrix (d, m * 256), half their squared lengths
+// Codebooks (m, 256, d) that add up. The encoder's alone: these as rq_pack lays them out, half their squared lengths
 // (m, 256), and the inner products of codewords of any two stages; how many paths a beam has, and how many are written.
 struct Rq {
   const float* codebooks;
-  const float* matrix;
+  const float* panels;
   const float* half;
   const float* products;  // (m * (m - 1) / 2, 256, 256)
   int64_t m, d, beam, keep;
@@ -206,6 +206,7 @@ struct Kernels {
   void (*pq_tables)(const Pq& p, const Queries& queries, Metric metric, float* tables, Range r, float* scratch);
   void (*pq_topk)(const Codes& codes, const Pq& p, const Coarse& coarse, const Scan& scan, Range rows, Range queries,
                   float* scratch);
+  void (*rq_pack)(const float* codebooks, int64_t words, int64_t d, float* panels);
   int64_t (*rq_encode)(const Rows& x, const Rq& p, CodesOut out, Range r, float* scratch);
   void (*rq_decode)(const Codes& codes, const Rq& p, RowsOut out, Range r);
   int64_t (*topk_encode)(const Rows& x, int64_t k, const SparseOut& out, Range r, float* scratch);
@@ -315,10 +316,14 @@ static constexpr int64_t projection_scratch(int64_t d) {
 
 // Fewer rows than these find their codewords one by one, without a packed codebook: packing it costs more.
 static constexpr int64_t few_rows(int64_t d) { return d < 16 ? 4 : 12; }
-// A packed codebook (codebook_pack says what is where).
-static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + padded16(k) * (d + 1); }
-// Search of the nearest codeword: 16 rows transposed, 16 more or rows as they come, and 16 codes for each subspace.
-static constexpr int64_t nearest_scratch(int64_t d, int64_t m = 0) { return 32 * padded16(d) + 4 * m; }
+// A packed codebook (codebook_pack says what is where): the last group of 2, 4, 6 or 16 codewords may reach beyond k.
+static constexpr int64_t packed_words(int64_t k) { return padded16(k + 5); }
+static constexpr int64_t packed_floats(int64_t k, int64_t d) { return 16 + padded16(d) + packed_words(k) * (d + 1); }
+// Search of the nearest of k codewords: 16 rows transposed, 16 more or rows as they come, their values, and 16 codes
+// for each subspace.
+static constexpr int64_t nearest_scratch(int64_t d, int64_t k, int64_t m = 0) {
+  return 32 * padded16(d) + 16 * packed_words(k) + 4 * m;
+}
 // Means of clusters: float64 sums and one row.
 static constexpr int64_t means_scratch(int64_t d) { return 2 * padded16(d) + row_scratch(d); }
 

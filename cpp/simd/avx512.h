@@ -22,7 +22,7 @@ namespace {
 constexpr int kTileRows = 4, kTileQueries = 4;      // 16 sums of the 32 registers
 constexpr int kColumnRows = 8, kColumnVectors = 2;  // as many
 constexpr int kPanelRows = 6, kPanelVectors = 4;    // 24
-constexpr int kGroup = 16;                          // codewords compared at a time with 16 rows
+constexpr int kGroup = 16, kShortGroup = 16;        // codewords compared at a time with 16 rows; of few dimensions
 
 typedef __m512 f32x16;
 typedef __m512i i32x16;

@@ -13,7 +13,7 @@ namespace {
 constexpr int kTileRows = 2, kTileQueries = 2;
 constexpr int kColumnRows = 6, kColumnVectors = 1;  // 24 of the 32 registers
 constexpr int kPanelRows = 6, kPanelVectors = 1;
-constexpr int kGroup = 4;  // codewords compared at a time with 16 rows
+constexpr int kGroup = 4, kShortGroup = 4;  // codewords compared at a time with 16 rows; of few dimensions
 
 struct f32x16 {
   float32x4_t v[4];

@@ -13,7 +13,7 @@ namespace {
 constexpr int kTileRows = 2, kTileQueries = 2;  // accumulators of a scan's tile that fit the registers
 constexpr int kColumnRows = 2, kColumnVectors = 1;
 constexpr int kPanelRows = 2, kPanelVectors = 1;
-constexpr int kGroup = 2;  // codewords compared at a time with 16 rows
+constexpr int kGroup = 2, kShortGroup = 2;  // codewords compared at a time with 16 rows; of few dimensions
 
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));

@@ -156,7 +156,7 @@ void cluster_family(Results& out, const Kernels& k, Case c) {
   constexpr int64_t kClusters = 21;
   const Range r = {0, c.n};
   const Exact<float> book = c.floats(kClusters * c.d, -1, 1), packed(packed_floats(kClusters, c.d)), means(2 * c.d);
-  const Exact<float> scratch(nearest_scratch(c.d)), few(means_scratch(c.d)), row(row_scratch(c.d));
+  const Exact<float> scratch(nearest_scratch(c.d, kClusters)), few(means_scratch(c.d)), row(row_scratch(c.d));
   const Exact<int32_t> ids(c.n);
   k.codebook_pack(book.get(), kClusters, c.d, packed.get());
   k.vq_encode(c.rows(), {book.get(), packed.get(), kClusters, c.d}, ids.get(), r, scratch.get());
@@ -206,7 +206,7 @@ void pq_family(Results& out, const Kernels& k, Case c) {
     const Pq p = {books.get(), packed.get(), m, ksub, dsub};
     const int64_t bits = ksub == 256 ? 8 : 4, size = (m * bits + 7) / 8;
     const Exact<uint8_t> codes(c.n * size);
-    const Exact<float> scratch(nearest_scratch(c.d, m)), y(c.n * c.d), tables(3 * m * ksub);
+    const Exact<float> scratch(nearest_scratch(c.d, ksub, m)), y(c.n * c.d), tables(3 * m * ksub);
     for (int64_t s = 0; s < m; ++s)
       k.codebook_pack(books.get() + s * ksub * dsub, ksub, dsub, packed.get() + s * packed_floats(ksub, dsub));
     k.pq_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
@@ -245,12 +245,13 @@ void rq_family(Results& out, const Kernels& k, Case c) {
   if (!c.many || c.d > 400) return;
   constexpr int64_t kStages = 3, kWords = kStages * kRqWords;
   const Exact<float> books = c.floats(kWords * c.d, -1, 1), half = c.floats(kWords, 0, 9), y(c.n * c.d);
-  const Exact<float> matrix = c.floats(c.d * kWords, -1, 1), products = c.floats(kWords * kRqWords, -9, 9);
+  const Exact<float> panels(c.d * kWords), products = c.floats(kWords * kRqWords, -9, 9);
+  k.rq_pack(books.get(), kWords, c.d, panels.get());
   for (int64_t i = 0; i < products.n; ++i) products[i] = std::round(products[i]);
   for (const auto& [m, beam, keep] : {std::array<int64_t, 3>{kStages, 5, 5}, {kStages, 32, 1}, {1, 70, 70}}) {
     const Exact<float> scratch(rq_encode_scratch(c.d, m, beam));
     const Exact<uint8_t> codes(c.n * keep * m), others = c.random_bytes(c.n * m);
-    const Rq p = {books.get(), matrix.get(), half.get(), products.get(), m, c.d, beam, keep};
+    const Rq p = {books.get(), panels.get(), half.get(), products.get(), m, c.d, beam, keep};
     k.rq_encode(c.rows(), p, {codes.get(), keep * m}, {0, c.n}, scratch.get());
     out.add("rq_encode", codes);
     add_decoded(out, "rq_decode", y, [&](RowsOut to) { k.rq_decode({others.get(), c.n, m}, p, to, {0, c.n}); });
