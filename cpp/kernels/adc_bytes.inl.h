@@ -15,7 +15,6 @@ namespace {
 constexpr int kTableQueries = kPlaneRows / 4;  // whose tables stay in L2 while the rows pass by
 constexpr int kSharedQueries = 4;              // share the codes that are loaded and cut
 constexpr int64_t kStripRows = 4096;           // of a column that are read before the next ones
-constexpr int64_t kFewColumns = 64;            // can be read side by side
 
 // A score is at most low + unit * the sum of the query's bytes, and the product with the row's centroid.
 struct ByteTable {

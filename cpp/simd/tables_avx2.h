@@ -11,6 +11,7 @@ constexpr int kPlaneRows = 64;        // by halves of 32
 constexpr int kLongTableQueries = 3;  // at most these share codes of 8 bits: more are faster with tables of floats
 constexpr bool kFours = false;        // codes of 4 bits are transposed by fours
 constexpr bool kLongStrips = false;   // codes of 8 bits in columns are summed by strips
+constexpr int64_t kFewColumns = 32;   // can be read side by side
 
 // 16 bytes of 32 rows, `stride` bytes apart, transposed: byte b of all rows goes to planes + b * kPlaneRows. A vector
 // takes rows r and r + 16, so that its halves are 16 x 16 transposes.

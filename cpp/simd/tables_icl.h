@@ -11,6 +11,7 @@ constexpr int kPlaneRows = 64;
 constexpr int kLongTableQueries = 1 << 30;  // as many as there are share codes of 8 bits
 constexpr bool kFours = true;               // codes of 4 bits are transposed by fours
 constexpr bool kLongStrips = true;          // codes of 8 bits in columns are summed by strips
+constexpr int64_t kFewColumns = 64;         // can be read side by side
 
 // Where the 16 entries of subspace s lie: those of four bytes' lower halves beside each other, then of the upper ones.
 EMB_OP int64_t short_place(int64_t s) { return s / 8 * 128 + s % 2 * 64 + s % 8 / 2 * 16; }
