@@ -130,7 +130,7 @@ def kmeans(data: Data, k: int = 256, iterations: int = 10) -> Contest:
 
         faiss.cvar.distance_compute_blas_threshold = 20  # else FAISS keeps matrix products out of it
         fitter = faiss.Kmeans(data.d, k, niter=iterations, seed=1, **_ALL_ROWS)
-        peers[FAISS] = lambda: fitter.train(x)
+        peers[FAISS] = lambda: _train_and_assign(fitter, x)
         peers[FAISS]()
         quality[FAISS] = _inertia(x, fitter.centroids)
     if installed("sklearn"):
@@ -139,6 +139,12 @@ def kmeans(data: Data, k: int = 256, iterations: int = 10) -> Contest:
         model = KMeans(k, init="random", n_init=1, max_iter=iterations, tol=0, random_state=1)
         peers["scikit-learn"] = lambda: _quietly(model.fit, x)
     return Contest(ours, peers, quality=quality, better="less", measure="inertia")
+
+
+def _train_and_assign(fitter: Any, x: Any) -> None:
+    """FAISS's training ends with centroids; the others say which row belongs to which."""
+    fitter.train(x)
+    fitter.assign(x)
 
 
 def _inertia(x: Any, codebook: Any) -> float:
