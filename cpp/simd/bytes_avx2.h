@@ -148,7 +148,9 @@ EMB_OP void store_sums(const __m256i (&sum)[8], int32_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), all);
 }
 
-// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes.
+// sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes. What lies
+// ahead of the rows is asked for row after row: in the order in which the tile reads them, memory gives two thirds (Zen
+// 3).
 template <int BITS, bool TABLE>
 EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
                           int32_t* sums) {
@@ -156,6 +158,13 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
   const __m256i low = _mm256_set1_epi8(static_cast<char>((1 << BITS) - 1)), ones = _mm256_set1_epi16(1);
   __m256i sum[kCodeTile];
   for (int r = 0; r < kCodeTile; ++r) sum[r] = _mm256_setzero_si256();
+  int64_t line = 0;
+  const uint8_t* const* row = rows;
+  const auto ask_for_line = [&] {
+    prefetch_ahead(*row + line);
+    line += 64;
+    if (line >= loads * kBytes) line = 0, ++row;
+  };
   for (int64_t i = 0; i < loads; ++i)
     for (int part = 0; part < kParts; ++part) {
       const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + (i * kParts + part) * kBytes));
@@ -163,13 +172,15 @@ EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_
         __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + i * kBytes));
         if (part)
           value = _mm256_srli_epi16(value, BITS * part);
-        else
-          prefetch_ahead(rows[r] + i * kBytes);
+        else if (r % 2 == 0)
+          ask_for_line();
         if (BITS < 8) value = _mm256_and_si256(value, low);
         if (TABLE) value = _mm256_shuffle_epi8(table.values, value);
         sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_maddubs_epi16(value, y), ones));
       }
     }
+  if (loads % 2)
+    for (int r = 0; r < kCodeTile; r += 2) ask_for_line();
   store_sums(sum, sums);
 }
 
