@@ -194,6 +194,7 @@ void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Rang
 int64_t flat_topk(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch) {
   const int64_t d = x.d, stride = scan.queries.stride;
   return scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) -> const float* {
+    if (x.dtype != Dtype::f32 || d != stride) prefetch_ahead(x, row);  // else the scan asks for them
     const float* values = row_values(x, row, buffer);
     if (d == stride) return values;
     if (values != buffer) __builtin_memcpy(buffer, values, static_cast<size_t>(d) * 4);
