@@ -40,6 +40,36 @@ def _faiss(index: Any, x: Any, name: str = FAISS) -> dict[str, Search]:
     return {name: lambda q: index.search(q, K)[1]}
 
 
+def flat(data: Data, nq: int) -> Contest:
+    x = data.x
+
+    def numpy(q: Any) -> Any:
+        batches = (q[i : i + BATCH] for i in range(0, len(q), BATCH))
+        return np.concatenate([_best(b @ x.T) for b in batches])
+
+    peers: dict[str, Search] = {"NumPy": numpy}
+    if installed("faiss"):
+        import faiss
+
+        peers |= _faiss(faiss.IndexFlatIP(data.d), x)
+    return contest(data, nq, lambda q: kernels.flat_topk(x, q, K, threads=data.threads)[1], peers)
+
+
+def hamming(data: Data, nq: int) -> Contest:
+    codes = kernels.bits_encode(data.x)
+    peers: dict[str, Search] = {}
+    if installed("faiss"):
+        import faiss
+
+        index = faiss.IndexBinaryFlat(data.d)
+        index.add(codes)
+        peers[FAISS] = lambda q: index.search(kernels.bits_encode(q), K)[1]
+    ours: Search = lambda q: kernels.hamming_topk(  # noqa: E731
+        codes, kernels.bits_encode(q), K, threads=data.threads
+    )[1]
+    return contest(data, nq, ours, peers)
+
+
 def sq(data: Data, nq: int, bits: int) -> Contest:
     x = data.x
     coder = Codec(f"SQ{bits}").fit(x)._chain.coder
@@ -189,6 +219,8 @@ def _asked(make: Callable[[Data, int], Contest], nq: int, data: Data) -> Contest
 
 
 LINES = (
+    *_both("exact scan", flat, Goal("ratio", 1), Goal("ratio", 1)),
+    *_both("Hamming scan", hamming, Goal("ratio", 1), Goal("ratio", 1)),
     *_both("SQ8 scan", partial(sq, bits=8), Goal("ratio", 1.6), Goal("ratio", 20)),
     *_both("SQ4 scan", partial(sq, bits=4), Goal("ratio", 10), Goal("ratio", 30)),
     *_both("PQ x8 scan", partial(pq, bits=8), Goal("ratio", 6), Goal("ratio", 6)),
