@@ -101,8 +101,7 @@ struct Nearest {
 // Minimises v = |c|^2/2 - x.c, whose d fused operations, on differences to the origin that were rounded too, are off
 // by at most (d+5) u (M^2/2 + |x| M) for |c| <= M; half the sum of M^2 and |x|^2 bounds |x| M. A codeword longer than
 // 2 |x| is farther than the origin, which is a codeword itself, so M^2 need not be more than 4 |x|^2. Overflow makes
-// the bound infinite. `moved`: 16*d floats; `values`: for each codeword 16, unless
-// rows are SHORT.
+// the bound infinite. `moved`: 16*d floats; `values`: for each codeword 16, unless rows are SHORT.
 template <bool SHORT>
 inline Nearest nearest_by_float(const Codebook& c, const float* columns, float* moved, float* values) {
   constexpr int kTogether = SHORT ? kShortGroup : kGroup;
@@ -138,8 +137,8 @@ inline Nearest nearest_by_float(const Codebook& c, const float* columns, float* 
   return {ids, less(limit, second), limit};
 }
 
-// Among all codewords, or those whose value, values[16*j], does not exceed `most`.
-// A float32 distance, off by less than (d/16 + 12) u of it, spares most codewords the float64 one.
+// Among all codewords, or those whose value, values[16*j], does not exceed `most`. A float32 distance, off by less than
+// (d/16 + 12) u of it, spares most codewords the float64 one.
 inline int32_t nearest_by_double(const Codebook& c, const float* x, const float* values = nullptr, float most = 0.0f) {
   const float slack = 1.0f + static_cast<float>(c.d / 8 + 32) * kUnitRoundoff;
   const float underflow = static_cast<float>(c.d) * 2.4e-38f;
