@@ -77,7 +77,7 @@ int64_t kmeans_fit(const Rows& x, int64_t k, int iterations, uint64_t seed, cons
                    int32_t* ids, double* inertia, const Call& call);
 int64_t pq_fit(const Rows& x, int64_t m, int bits, int iterations, uint64_t seed, float* codebooks, const Call& call);
 
-// Of Rq, `matrix` and `half` are unused: the encoder has its own in scratch memory.
+// Of Rq, `panels` and `half` are unused: the encoder has its own in scratch memory.
 int64_t rq_encode(const Rows& x, const Rq& p, CodesOut out, const Call& call);
 int64_t rq_decode(const Codes& codes, const Rq& p, float* out, const Call& call);
 

@@ -18,7 +18,18 @@ from embcodec.kernels import (
 from embcodec.kernels._checks import FLOAT32, beside
 
 from .base import Coarse, Coder, Tensor
-from .rows import F32, U8, Bools, Floats, empty, numbers, on_first, refuse_nonfinite, to_float32
+from .rows import (
+    F32,
+    U8,
+    Bools,
+    Floats,
+    empty,
+    numbers,
+    on_device,
+    on_first,
+    refuse_nonfinite,
+    to_float32,
+)
 from .scan import Hits, topk, topk_blocks
 from .spec import register
 
@@ -71,6 +82,14 @@ class BF16(Coder):
         x = empty(codes, (len(codes), self.d), FLOAT32) if out is None else out
         np.left_shift(numbers(codes, "<u2"), np.uint32(16), out=x.view(np.uint32), dtype=np.uint32)
         return x
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        if on_device(codes):
+            return super().search(codes, queries, k, metric, mask, threads)
+        x = numbers(codes, "<u2")  # NumPy has no bfloat16; the compiled kernel takes its bits
+        return topk("flat_topk", codes, len(queries), k, (x, queries, k, metric, mask), threads)
 
 
 @register
