@@ -10,6 +10,9 @@ from embcodec import Codec, kernels
 
 from .base import FAISS, OURS, Call, Contest, Data, Goal, Line, distortion, installed
 
+HALVES = {"F16": "QT_fp16", "BF16": "QT_bf16"}
+"""Codecs of half precision and what FAISS calls them."""
+
 
 def _faiss_sq(data: Data, bits: int) -> Any:
     import faiss
@@ -61,6 +64,31 @@ def sq_decode(data: Data, bits: int) -> Contest:
     return Contest(
         ours, peers, bytes=x.nbytes + codes.nbytes, quality=quality, better="less", measure="distortion"
     )
+
+
+def half_encode(data: Data, spec: str) -> Contest:
+    x, codec = data.x, Codec(spec).fit(data.x)
+    peers: dict[str, Call] = {}
+    if installed("faiss"):
+        quantizer = _faiss_half(data, spec)
+        peers[FAISS] = lambda: quantizer.compute_codes(x)
+    return Contest(lambda: codec.encode(x), peers)
+
+
+def half_decode(data: Data, spec: str) -> Contest:
+    codec = Codec(spec).fit(data.x)
+    codes = codec.encode(data.x)
+    peers: dict[str, Call] = {}
+    if installed("faiss"):
+        quantizer = _faiss_half(data, spec)
+        peers[FAISS] = lambda: quantizer.decode(codes)
+    return Contest(lambda: codec.decode(codes), peers)
+
+
+def _faiss_half(data: Data, spec: str) -> Any:
+    import faiss
+
+    return faiss.ScalarQuantizer(data.d, getattr(faiss.ScalarQuantizer, HALVES[spec]))
 
 
 def bits_encode(data: Data) -> Contest:
@@ -134,6 +162,10 @@ LINES = (
     Line("SQ8 encode", Goal("share", 0.9), lambda data: sq_encode(data, 8)),
     Line("SQ8 decode", Goal("share", 0.9), lambda data: sq_decode(data, 8)),
     Line("SQ4 encode", Goal("share", 0.9), lambda data: sq_encode(data, 4)),
+    Line("F16 encode", Goal("ratio", 1), lambda data: half_encode(data, "F16")),
+    Line("F16 decode", Goal("ratio", 1), lambda data: half_decode(data, "F16")),
+    Line("BF16 encode", Goal("ratio", 1), lambda data: half_encode(data, "BF16")),
+    Line("BF16 decode", Goal("ratio", 1), lambda data: half_decode(data, "BF16")),
     Line("binary encode", Goal("share", 0.95, "NumPy"), bits_encode),
     Line("Hadamard rotation", Goal("share", 0.5), hadamard),
     Line("top-32", Goal("ratio", 25, "NumPy"), largest),

@@ -12,6 +12,7 @@ from embcodec import Codec, kernels
 
 from .base import FAISS, FAST_SCAN, OURS, QUERIES, Contest, Data, Goal, K, Line, installed
 from .codebooks import pq_codebooks
+from .rows import HALVES
 
 Search = Callable[[Any], Any]
 """Queries (nq, d) to ids (nq, 10)."""
@@ -88,6 +89,16 @@ def sq(data: Data, nq: int, bits: int) -> Contest:
         codes, coder.lo, coder.step, q, K, bits, threads=data.threads
     )[1]
     return contest(data, nq, ours, peers)
+
+
+def half(data: Data, nq: int, spec: str) -> Contest:
+    peers: dict[str, Search] = {}
+    if installed("faiss"):
+        import faiss
+
+        kind = getattr(faiss.ScalarQuantizer, HALVES[spec])
+        peers |= _faiss(faiss.IndexScalarQuantizer(data.d, kind, faiss.METRIC_INNER_PRODUCT), data.x)
+    return contest(data, nq, _codec(data, spec), peers)
 
 
 def _integers(data: Data) -> dict[str, Search]:
@@ -221,6 +232,8 @@ def _asked(make: Callable[[Data, int], Contest], nq: int, data: Data) -> Contest
 LINES = (
     *_both("exact scan", flat, Goal("ratio", 1), Goal("ratio", 1)),
     *_both("Hamming scan", hamming, Goal("ratio", 1), Goal("ratio", 1)),
+    *_both("F16 scan", partial(half, spec="F16"), Goal("ratio", 1), Goal("ratio", 1)),
+    *_both("BF16 scan", partial(half, spec="BF16"), Goal("ratio", 1), Goal("ratio", 1)),
     *_both("SQ8 scan", partial(sq, bits=8), Goal("ratio", 1.6), Goal("ratio", 20)),
     *_both("SQ4 scan", partial(sq, bits=4), Goal("ratio", 10), Goal("ratio", 30)),
     *_both("PQ x8 scan", partial(pq, bits=8), Goal("ratio", 6), Goal("ratio", 6)),

@@ -13,8 +13,8 @@ namespace {
 constexpr int kTileRows = 2, kTileQueries = 2;      // 4 sums of two registers each leave room for the operands
 constexpr int kColumnRows = 6, kColumnVectors = 1;  // 12 of the 16 registers
 constexpr int kPanelRows = 6, kPanelVectors = 1;
-constexpr int kGroup = 6,
-              kShortGroup = 4;  // codewords compared at a time with 16 rows: sums of few, results in registers
+constexpr int kGroup = 6;       // codewords compared at a time with 16 rows: enough sums to hide their latency
+constexpr int kShortGroup = 4;  // of few dimensions: what is best so far stays in registers too
 
 struct f32x16 {
   __m256 lo, hi;

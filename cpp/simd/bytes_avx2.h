@@ -149,8 +149,8 @@ EMB_OP void store_sums(const __m256i (&sum)[8], int32_t* out) {
 }
 
 // sums[r]: the values of row r's codes times the query's bytes, over `loads` times kBytes bytes of codes. What lies
-// ahead of the rows is asked for row after row: in the order in which the tile reads them, memory gives two thirds (Zen
-// 3).
+// ahead is asked for row after row: side by side, as the tile reads them, rows come from memory at two thirds of the
+// rate (Zen 3).
 template <int BITS, bool TABLE>
 EMB_OP void code_products(const uint8_t* const* rows, int64_t loads, const int8_t* query, const CodeTable& table,
                           int32_t* sums) {
