@@ -47,6 +47,9 @@ int64_t sq_topk(const Codes& codes, const SqParams& p, const Search& search, con
 int64_t rowsq_encode(const Rows& x, int bits, CodesOut out, float* scale, float* offset, const Call& call);
 int64_t rowsq_decode(const Codes& codes, const RowSqParams& p, float* out, const Call& call);
 int64_t rowsq_topk(const Codes& codes, const RowSqParams& p, const Search& search, const Call& call);
+// `half`: Dtype::f16 or Dtype::bf16; codes that are read lie at even addresses.
+int64_t half_encode(const Rows& x, Dtype half, CodesOut out, const Call& call);
+int64_t half_decode(const Codes& codes, int64_t d, Dtype half, float* out, const Call& call);
 int64_t flat_topk(const Rows& x, const Search& search, const Call& call);
 
 // Of RowExtras and Coarse, centroids (count, d) and the direction (d,) are not padded here.

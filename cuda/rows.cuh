@@ -123,6 +123,26 @@ __device__ inline void store_word(uint8_t* p, uint64_t word, int bytes) {
   }
 }
 
+// ... of two words.
+struct Words {
+  uint64_t low, high;
+};
+__device__ inline void store_word(uint8_t* p, const Words& words, int bytes) {
+  if (bytes == 16 && aligned<uint4>(p)) {
+    *reinterpret_cast<uint4*>(p) = {static_cast<uint32_t>(words.low), static_cast<uint32_t>(words.low >> 32),
+                                    static_cast<uint32_t>(words.high), static_cast<uint32_t>(words.high >> 32)};
+  } else {
+    store_word(p, words.low, bytes < 8 ? bytes : 8);
+    if (bytes > 8) store_word(p + 8, words.high, bytes - 8);
+  }
+}
+__device__ inline void store_four(float* to, const float (&values)[4], int count) {
+  if (count == 4 && aligned<float4>(to))
+    *reinterpret_cast<float4*>(to) = {values[0], values[1], values[2], values[3]};
+  else
+    EMB_UNROLL for (int i = 0; i < 4; ++i) if (i < count) to[i] = values[i];
+}
+
 // Thread number `at` as the row and the first of the W dimensions that it works on.
 struct Place {
   int64_t row, j;
@@ -248,11 +268,7 @@ __global__ void decode_rows(Source source, int64_t n, int64_t d, int64_t each, f
       if (row >= n) break;
       float values[4] = {};
       four.values(words[r], row, values);
-      float* to = out + row * d + at.j;
-      if (at.count == 4 && aligned<float4>(to))
-        *reinterpret_cast<float4*>(to) = {values[0], values[1], values[2], values[3]};
-      else
-        EMB_UNROLL for (int i = 0; i < 4; ++i) if (i < at.count) to[i] = values[i];
+      store_four(out + row * d + at.j, values, at.count);
     }
   }
 }

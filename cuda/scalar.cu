@@ -1,4 +1,4 @@
-// Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), and the exact scan.
+// Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), halves, and the exact scan.
 #include "../cpp/row/scalar.h"
 #include "nominate.cuh"
 
@@ -95,6 +95,55 @@ struct RowSqSource : CodeSource {
   };
   __device__ Four four(int64_t j, int count) const { return {window_of(j, count, p.bits), p}; }
 };
+
+struct HalfCoder {
+  static constexpr int bits = 16;
+  bool bf16;
+  struct Eight {
+    bool bf16;
+    __device__ uint64_t four(const float* values) const {
+      uint64_t word = 0;
+      EMB_UNROLL for (int i = 3; i >= 0; --i) word = word << 16 | half(values[i]);
+      return word;
+    }
+    __device__ uint64_t half(float value) const {
+      const float most = bf16 ? most_bf16() : most_f16(), within = value > most ? most : value < -most ? -most : value;
+      return bf16 ? bf16_from_f32(within) : f16_from_f32(within);
+    }
+    __device__ Words word(const float (&values)[8], int) const { return {four(values), four(values + 4)}; }
+  };
+  __device__ Eight eight(int64_t, int) const { return {bf16}; }
+};
+
+// Four dimensions a thread, of codes at even addresses.
+__global__ void decode_halves(Codes codes, int64_t d, bool bf16, int64_t each, float* out) {
+  const Place at = place_of<4>(thread_number(), d);
+  int64_t first = first_row(at, each);
+  EMB_ROLLED for (int64_t i = 0; i < each && first < codes.n; i += kRowsEach, first += kRowsEach * kApart) {
+    uint2 words[kRowsEach] = {};
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * kApart;
+      if (row >= codes.n) break;
+      const uint8_t* code = codes.data + row * codes.stride + 2 * at.j;
+      const uint16_t* halves = reinterpret_cast<const uint16_t*>(code);
+      const auto half = [&](int k) { return k < at.count ? static_cast<uint32_t>(halves[k]) : 0u; };
+      if (at.count == 4 && aligned<uint2>(code))
+        words[r] = *reinterpret_cast<const uint2*>(code);
+      else
+        words[r] = {half(0) | half(1) << 16, half(2) | half(3) << 16};
+    }
+    EMB_UNROLL for (int r = 0; r < kRowsEach; ++r) {
+      const int64_t row = first + r * kApart;
+      if (row >= codes.n) break;
+      float values[4];
+      EMB_UNROLL for (int k = 0; k < 4; ++k) {
+        const uint16_t half = static_cast<uint16_t>((k < 2 ? words[r].x : words[r].y) >> (k % 2 * 16));
+        values[k] = bf16 ? f32_from_bf16(half) : f32_of_half(half);
+      }
+      store_four(out + row * d + at.j, values, at.count);
+    }
+  }
+}
 
 // Rows of floats that lie side by side, or of any type and strides.
 struct FloatSource {
@@ -223,6 +272,19 @@ int64_t sq_topk(const Codes& codes, const SqParams& p, const Search& search, con
 
 int64_t rowsq_topk(const Codes& codes, const RowSqParams& p, const Search& search, const Call& call) {
   return search_source(RowSqSource{codes, p}, codes.n, search, call);
+}
+
+int64_t half_encode(const Rows& x, Dtype half, CodesOut out, const Call& call) {
+  return launch_encode(x, HalfCoder{half == Dtype::bf16}, out, call);
+}
+
+int64_t half_decode(const Codes& codes, int64_t d, Dtype half, float* out, const Call& call) {
+  if (codes.n == 0) return 0;
+  const int64_t units = (d + 3) / 4, each = rows_each(codes.n, units);
+  const unsigned blocks = blocks_for(threads_of_rows(codes.n, units, each), kBlock);
+  EMB_LAUNCH((decode_halves), blocks, kBlock, 0, call.stream, codes, d, half == Dtype::bf16, each, out);
+  check(cudaGetLastError());
+  return 0;
 }
 
 int64_t flat_topk(const Rows& x, const Search& search, const Call& call) {

@@ -64,8 +64,8 @@ inline const uint8_t* allowed_by(const Mask& mask) {
 
 inline CodesOut codes_out(U8& codes) { return {codes.mutable_data(), codes.strides(0)}; }
 
-[[noreturn]] inline void refuse_row(const char* kernel, int64_t row) {
-  throw py::value_error(std::string(kernel) + ": x has a non-finite value in row " + std::to_string(row));
+[[noreturn]] inline void refuse_row(const char* kernel, int64_t row, const char* what = "x has") {
+  throw py::value_error(std::string(kernel) + ": " + what + " a non-finite value in row " + std::to_string(row));
 }
 
 // Rows of d dimensions, padded with zeros as the kernels want them: where they lie, if they need none.

@@ -69,14 +69,49 @@ void rowsq_topk(const RowArray& codes, const F32& scale, const F32& offset, cons
             });
 }
 
+void half_encode(const py::array& x, int dtype, int half, U8 codes, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Rows rows = rows_of(x, dtype);
+  const CodesOut out = codes_out(codes);
+  encode_rows("half_encode", rows.n, threads, row_scratch(rows.d), [&](Range r, float* scratch) {
+    return kernels.half_encode(rows, static_cast<Dtype>(half), out, r, scratch);
+  });
+}
+
+void half_decode(const RowArray& codes, int half, F32 x, int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  const Codes from = codes_of(codes);
+  const int64_t d = x.shape(1);
+  const RowsOut out = rows_out(x);
+  decode_rows(from.n, threads, 0,
+              [&](Range r, float*) { kernels.half_decode(from, d, static_cast<Dtype>(half), out, r); });
+}
+
+// Gives kAllFinite or a bad row, the lowest.
+int64_t search_rows(const Rows& from, const F32& queries, int k, int metric, const Mask& mask, F32& scores, I64& ids,
+                    int threads, int isa) {
+  const Kernels& kernels = kernels_of(isa);
+  return topk_bad_row(kernels, from.n, queries, k, metric, mask, scores, ids, threads,
+                      scan_scratch(from.d, queries.shape(0)),
+                      [&](const Scan& scan, Range rows, Range part, float* scratch) {
+                        return kernels.flat_topk(from, scan, rows, part, scratch);
+                      });
+}
+
+// Codes of halves are rows of halves.
+void half_topk(const RowArray& codes, const F32& queries, int k, int half, int metric, const Mask& mask, F32 scores,
+               I64 ids, int threads, int isa) {
+  const Codes from = codes_of(codes);
+  const Rows rows = {
+      reinterpret_cast<const char*>(from.data), from.n, queries.shape(1), from.stride, 2, static_cast<Dtype>(half)};
+  const int64_t bad = search_rows(rows, queries, k, metric, mask, scores, ids, threads, isa);
+  if (bad != kAllFinite) refuse_row("half_topk", bad, "codes have");
+}
+
 void flat_topk(const py::array& x, int dtype, const F32& queries, int k, int metric, const Mask& mask, F32 scores,
                I64 ids, int threads, int isa) {
-  const Kernels& kernels = kernels_of(isa);
-  const Rows from = rows_of(x, dtype);
-  topk_rows("flat_topk", kernels, from.n, queries, k, metric, mask, scores, ids, threads,
-            scan_scratch(from.d, queries.shape(0)), [&](const Scan& scan, Range rows, Range part, float* scratch) {
-              return kernels.flat_topk(from, scan, rows, part, scratch);
-            });
+  const int64_t bad = search_rows(rows_of(x, dtype), queries, k, metric, mask, scores, ids, threads, isa);
+  if (bad != kAllFinite) refuse_row("flat_topk", bad);
 }
 
 }  // namespace
@@ -88,6 +123,9 @@ void register_scalar(py::module_& m) {
   m.def("rowsq_encode", &rowsq_encode);
   m.def("rowsq_decode", &rowsq_decode);
   m.def("rowsq_topk", &rowsq_topk);
+  m.def("half_encode", &half_encode);
+  m.def("half_decode", &half_decode);
+  m.def("half_topk", &half_topk);
   m.def("flat_topk", &flat_topk);
 }
 

@@ -3,6 +3,8 @@
 #include "adc.inl.h"
 #include "binary.inl.h"
 #include "cluster.inl.h"
+#include "flat.inl.h"
+#include "half.inl.h"
 #include "levels.inl.h"
 #include "projection.inl.h"
 #include "rotation.inl.h"
@@ -19,7 +21,7 @@ namespace EMB_ISA {
 extern const Kernels kernels;
 // clang-format off
 const Kernels kernels = {
-    sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, flat_topk,
+    sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, half_encode, half_decode, flat_topk,
     levels_encode, levels_decode, levels_topk,
     bits_encode, bits_decode, hamming_topk, bits_topk,
     hadamard_rotate, project,

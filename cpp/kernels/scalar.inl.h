@@ -1,4 +1,4 @@
-// Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits, and the exact scan.
+// Uniform scalar quantization with a range per dimension (sq) or per row (rowsq), 8, 6 or 4 bits.
 // code = rint(clip((x - lo) * inverse, 0, top)); decoded = lo + code * step: docs/formats.md.
 #pragma once
 #include "../row/scalar.h"
@@ -189,18 +189,6 @@ void rowsq_topk(const Codes& codes, const RowSqParams& p, const Scan& scan, Rang
                                     rowsq_decode_row<BITS>(codes.data + row * codes.stride, p, row, buffer, true);
                                     return static_cast<const float*>(buffer);
                                   }))
-}
-
-int64_t flat_topk(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch) {
-  const int64_t d = x.d, stride = scan.queries.stride;
-  return scan_rows(scan, rows, queries, scratch, [&](int64_t row, float* buffer) -> const float* {
-    if (x.dtype != Dtype::f32 || d != stride) prefetch_ahead(x, row);  // else the scan asks for them
-    const float* values = row_values(x, row, buffer);
-    if (d == stride) return values;
-    if (values != buffer) __builtin_memcpy(buffer, values, static_cast<size_t>(d) * 4);
-    for (int64_t j = d; j < stride; ++j) buffer[j] = 0.0f;
-    return buffer;
-  });
 }
 
 }  // namespace

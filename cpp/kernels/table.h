@@ -176,6 +176,9 @@ struct Kernels {
   void (*rowsq_decode)(const Codes& codes, const RowSqParams& p, RowsOut out, Range r, float* scratch);
   void (*rowsq_topk)(const Codes& codes, const RowSqParams& p, const Scan& scan, Range rows, Range queries,
                      float* scratch);
+  // `half`: Dtype::f16 or Dtype::bf16.
+  int64_t (*half_encode)(const Rows& x, Dtype half, CodesOut out, Range r, float* scratch);
+  void (*half_decode)(const Codes& codes, int64_t d, Dtype half, RowsOut out, Range r);
   int64_t (*flat_topk)(const Rows& x, const Scan& scan, Range rows, Range queries, float* scratch);
 
   int64_t (*levels_encode)(const Rows& x, const LevelsParams& p, CodesOut out, Range r, float* scratch);

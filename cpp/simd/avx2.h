@@ -193,6 +193,21 @@ EMB_OP f32x16 load_bf16(const uint16_t* p) {
   const i32x16 words = load_u16(p);
   return {_mm256_castsi256_ps(_mm256_slli_epi32(words.lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(words.hi, 16))};
 }
+// Halves of what is not beyond the largest finite one: row/halves.h.
+EMB_OP void store_f16(uint16_t* p, f32x16 a) {
+  constexpr int kToNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, kToNearest));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.hi, kToNearest));
+}
+EMB_OP void store_bf16(uint16_t* p, f32x16 a) {
+  const auto rounded = [](__m256 values) {
+    const __m256i bits = _mm256_castps_si256(values),
+                  odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  };
+  const __m256i words = _mm256_packus_epi32(rounded(a.lo), rounded(a.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xd8));
+}
 EMB_OP __m256 narrow_f64(const double* p) {
   return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
 }

@@ -22,7 +22,8 @@ namespace {
 constexpr int kTileRows = 4, kTileQueries = 4;      // 16 sums of the 32 registers
 constexpr int kColumnRows = 8, kColumnVectors = 2;  // as many
 constexpr int kPanelRows = 6, kPanelVectors = 4;    // 24
-constexpr int kGroup = 16, kShortGroup = 16;        // codewords compared at a time with 16 rows; of few dimensions
+constexpr int kToNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+constexpr int kGroup = 16, kShortGroup = 16;  // codewords compared at a time with 16 rows; of few dimensions
 
 typedef __m512 f32x16;
 typedef __m512i i32x16;
@@ -125,6 +126,16 @@ EMB_OP i32x16 load_u16(const uint16_t* p) {
   return join(_mm256_cvtepu16_epi32(a), _mm256_cvtepu16_epi32(b));
 }
 EMB_OP f32x16 load_bf16(const uint16_t* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(load_u16(p), 16)); }
+EMB_OP void store_f16(uint16_t* p, f32x16 a) {
+  const auto put = [](uint16_t* to, __m256i half) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(_mm256_castsi256_ps(half), kToNearest));
+  };
+  put(p, lower(_mm512_castps_si512(a)));
+  put(p + 8, upper(_mm512_castps_si512(a)));
+}
+EMB_OP __m256i narrow_u16(i32x16 a) {  // of lanes below 2^16
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(lower(a), upper(a)), 0xd8);
+}
 EMB_OP __m256 narrow_f64(const double* p) {
   return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
 }
@@ -151,6 +162,10 @@ EMB_OP i32x16 load_u16(const uint16_t* p) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 EMB_OP f32x16 load_bf16(const uint16_t* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(load_u16(p), 16)); }
+EMB_OP void store_f16(uint16_t* p, f32x16 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, kToNearest));
+}
+EMB_OP __m256i narrow_u16(i32x16 a) { return _mm512_cvtepi32_epi16(a); }
 EMB_OP f32x16 load_f64(const double* p) {
   return join_ps(_mm512_cvtpd_ps(_mm512_loadu_pd(p)), _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8)));
 }
@@ -160,6 +175,13 @@ EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
 }
 #endif
 
+// Halves of what is not beyond the largest finite one: row/halves.h.
+EMB_OP void store_bf16(uint16_t* p, f32x16 a) {
+  const __m512i bits = _mm512_castps_si512(a),
+                odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_u16(_mm512_srli_epi32(rounded, 16)));
+}
 EMB_OP i32x16 load_u8(const uint8_t* p) { return widen_u8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 EMB_OP i32x16 load_i8(const int8_t* p) { return widen_i8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 EMB_OP void store_i8(int8_t* p, i32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_i8(a)); }

@@ -164,6 +164,16 @@ EMB_OP f32x16 load_f16(const uint16_t* p){
   for (int i = 0; i < 16; ++i) values[i] = base[at[i]];
   return load(values);
 }
+// Halves of what is not beyond the largest finite one: row/halves.h.
+EMB_OP void store_f16(uint16_t* p, f32x16 a) {
+  for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));
+}
+EMB_OP void store_bf16(uint16_t* p, f32x16 a) {
+  for (int i = 0; i < 4; ++i) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(a.v[i]), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    vst1_u16(p + 4 * i, vshrn_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16));
+  }
+}
 // The lanes of `table` that indices from 0 to 15 name.
 EMB_OP f32x16 pick(f32x16 table, i32x16 index) {
   float lanes[16];

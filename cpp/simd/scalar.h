@@ -164,15 +164,31 @@ EMB_OP i32x16 load_u6(const uint8_t* p) {
   }
   return r;
 }
+// Halves may lie anywhere.
 EMB_OP f32x16 load_f16(const uint16_t* p) {
+  uint16_t halves[16];
+  __builtin_memcpy(halves, p, sizeof halves);
   f32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_f16(p[i]);
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_f16(halves[i]);
   return r;
 }
 EMB_OP f32x16 load_bf16(const uint16_t* p) {
+  uint16_t halves[16];
+  __builtin_memcpy(halves, p, sizeof halves);
   f32x16 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_bf16(p[i]);
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = f32_from_bf16(halves[i]);
   return r;
+}
+// Halves of what is not beyond the largest finite one: row/halves.h.
+EMB_OP void store_f16(uint16_t* p, f32x16 a) {
+  uint16_t halves[16];
+  for (int i = 0; i < 16; ++i) halves[i] = f16_from_f32(a.v[i / 4][i % 4]);
+  __builtin_memcpy(p, halves, sizeof halves);
+}
+EMB_OP void store_bf16(uint16_t* p, f32x16 a) {
+  uint16_t halves[16];
+  for (int i = 0; i < 16; ++i) halves[i] = bf16_from_f32(a.v[i / 4][i % 4]);
+  __builtin_memcpy(p, halves, sizeof halves);
 }
 EMB_OP f32x16 load_f64(const double* p) {
   f32x16 r;

@@ -38,6 +38,18 @@ void register_scalar(py::module_& m) {
     return rowsq_topk(codes_of(codes), rowsq_params(scale, offset, columns(queries), bits),
                       search_of(queries, k, metric, mask, scores, ids), call_of(where));
   });
+  m.def("half_encode", [](Array x, int dtype, int half, Array codes, Where where) {
+    return half_encode(rows_of(x, dtype), static_cast<Dtype>(half), codes_out(codes), call_of(where));
+  });
+  m.def("half_decode", [](Array codes, int half, Array x, Where where) {
+    return half_decode(codes_of(codes), columns(x), static_cast<Dtype>(half), pointer<float>(x), call_of(where));
+  });
+  m.def("half_topk", [](Array codes, Array queries, int64_t k, int half, int metric, Array mask, Array scores,
+                        Array ids, Where where) {
+    const Rows rows = {pointer<const char>(codes), count(codes), columns(queries), stride(codes), 2,
+                       static_cast<Dtype>(half)};
+    return flat_topk(rows, search_of(queries, k, metric, mask, scores, ids), call_of(where));
+  });
   m.def("flat_topk",
         [](Array x, int dtype, Array queries, int64_t k, int metric, Array mask, Array scores, Array ids, Where where) {
           return flat_topk(rows_of(x, dtype), search_of(queries, k, metric, mask, scores, ids), call_of(where));

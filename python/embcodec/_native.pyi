@@ -104,6 +104,23 @@ def rowsq_topk(
     /,
 ) -> None: ...
 
+# half: 1 float16, 2 bfloat16; code_size = 2 * d; half_topk refuses a row as flat_topk does
+def half_encode(x: _Any, dtype: int, half: int, codes_out: _U8, threads: int, isa: int, /) -> None: ...
+def half_decode(codes: _U8, half: int, x_out: _F32, threads: int, isa: int, /) -> None: ...
+def half_topk(
+    codes: _U8,
+    queries: _F32,
+    k: int,
+    half: int,
+    metric: int,
+    mask: _Bools | None,
+    scores_out: _F32,
+    ids_out: _I64,
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
+
 # A scan cannot afford a look at every value: only a row whose score is not finite is looked at for non-
 # finite values. Rows that the mask leaves out are not looked at.
 def flat_topk(

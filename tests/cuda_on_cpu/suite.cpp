@@ -93,6 +93,13 @@ void scalar_family(const Case& c) {
     run([&](const Call& call) { return cuda::rowsq_decode(from, rp, y.get(), call); });
     c.search([&](const Search& s, const Call& call) { return cuda::rowsq_topk(from, rp, s, call); });
   }
+  for (const Dtype half : {Dtype::f16, Dtype::bf16}) {
+    const Exact<uint8_t> codes(c.n * 2 * c.d);
+    const Rows halves = {reinterpret_cast<const char*>(codes.get()), c.n, c.d, 2 * c.d, 2, half};
+    run([&](const Call& call) { return cuda::half_encode(c.rows(), half, {codes.get(), 2 * c.d}, call); });
+    run([&](const Call& call) { return cuda::half_decode({codes.get(), c.n, 2 * c.d}, c.d, half, y.get(), call); });
+    c.search([&](const Search& s, const Call& call) { return cuda::flat_topk(halves, s, call); });
+  }
   c.search([&](const Search& s, const Call& call) { return cuda::flat_topk(c.rows(), s, call); });
 }
 

@@ -43,6 +43,22 @@ void scalar_family(Results& out, const Kernels& k, Case c) {
     add_scan(out, "rowsq_topk", k, c, room,
              [&](const Scan& s, Range rows, Range part, float* m) { k.rowsq_topk(from, rp, s, rows, part, m); });
   }
+  for (const Dtype half : {Dtype::f16, Dtype::bf16}) {
+    const Exact<float> scratch(row_scratch(c.d)), y(c.n * c.d);
+    const int64_t size = 2 * c.d;
+    const Exact<uint8_t> codes(c.n * size + 1);  // from an odd address on
+    k.half_encode(c.rows(), half, {codes.get() + 1, size}, r, scratch.get());
+    out.add("half_encode", codes);
+    add_decoded(out, "half_decode", y,
+                [&](RowsOut to) { k.half_decode({codes.get() + 1, c.n, size}, c.d, half, to, r); });
+    const Rows halves = {reinterpret_cast<const char*>(codes.get() + 1), c.n, c.d, size, 2, half};
+    const auto search = [&](const Scan& s, Range rows, Range part, float* m) {
+      for (int64_t q = part.begin; s.queries.n < kManyQueries && q < part.end; ++q)
+        k.flat_topk(halves, s, rows, {q, q + 1}, m);
+      if (s.queries.n >= kManyQueries) k.flat_topk(halves, s, rows, part, m);
+    };
+    add_scan(out, "flat_topk", k, c, room, search);
+  }
   add_scan(out, "flat_topk", k, c, room,
            [&](const Scan& s, Range rows, Range part, float* m) { k.flat_topk(c.rows(), s, rows, part, m); });
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from embcodec._backends.arrays import CUPY, TORCH, Array, library_of
 from embcodec._errors import BackendUnavailableError
-from embcodec.reference import DISORDER, NON_FINITE, REGISTRY
+from embcodec.reference import DISORDER, NON_FINITE, NON_FINITE_CODES, REGISTRY
 
 _cuda: Any
 try:
@@ -28,7 +28,9 @@ DTYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 COLUMNS = {"float32": 0, "float16": 1, "int8": 2}
 METRICS = {"ip": 0, "l2": 1, "cosine": 2}
 ORDERS = {"msb": 0, "lsb": 1}
+HALVES = {"float16": 1, "bfloat16": 2}  # as dtypes
 NONE = (0, 0, 0, 0, 0)
+OF_HALVES = ("half_decode", "half_topk")
 WAITING = ("kmeans_fit", "pq_fit")  # they look at what they did after each iteration anyway
 _UINT8 = np.dtype(np.uint8)
 
@@ -81,9 +83,21 @@ def _rows(a: Array) -> tuple[Any, ...]:
     return (a if _array(a)[4] == item or _array(a)[2] == 1 else library.contiguous(a),)
 
 
+def _even(a: Array) -> Array:
+    """Rows that a device can read as numbers of two bytes, which it does only at even addresses."""
+    pointer, _, _, step, _ = _array(a)
+    if (pointer | step) % 2 == 0:
+        return a
+    library = library_of(a)
+    copy = library.empty(a, a.shape, _UINT8)
+    copy[...] = a
+    return copy
+
+
 _CONVERTERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "metric": lambda metric: (METRICS[metric],),
     "order": lambda order: (ORDERS[order],),
+    "half": lambda half: (HALVES[half],),
 }
 
 
@@ -156,7 +170,7 @@ def _call(
         if name == "x":
             arguments += _typed(value)
         elif name in ("codes", "indices", "values"):
-            alive += _rows(value)
+            alive += _rows(_even(value) if kernel in OF_HALVES else value)
             arguments.append(_array(alive[-1]))
         elif name in ("factor", "shift"):
             arguments += _array(value), COLUMNS[library.dtype(value).name] if value is not None else 0
@@ -187,6 +201,8 @@ def _message(kernel: str, inputs: tuple[Any, ...]) -> str:
     names = _names(kernel)
     if "x" in names:
         return NON_FINITE
+    if kernel == "half_topk":
+        return NON_FINITE_CODES
     if "indices" in names:
         d = inputs[2] if kernel == "topk_decode" else inputs[2].shape[1]
         return DISORDER.format(d=d, row="{row}")

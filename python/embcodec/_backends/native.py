@@ -20,6 +20,7 @@ DTYPES = {"f": 0, "e": 1, "d": 3}  # by dtype.char, which is much faster than dt
 BFLOAT16 = 2
 METRICS = {"ip": 0, "l2": 1, "cosine": 2}
 ORDERS = {"msb": 0, "lsb": 1}
+HALVES = {"float16": 1, "bfloat16": 2}  # as dtypes
 
 
 def _typed(x: Array) -> tuple[Array, int]:
@@ -30,7 +31,7 @@ def _typed(x: Array) -> tuple[Array, int]:
     return (x.view(np.uint16) if code == BFLOAT16 else x), code
 
 
-_NUMBERS = {"metric": METRICS, "order": ORDERS}
+_NUMBERS = {"metric": METRICS, "order": ORDERS, "half": HALVES}
 
 
 def _hadamard_sq_encode(

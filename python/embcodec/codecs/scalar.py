@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from embcodec.kernels import (
-    flat_topk,
+    half_decode,
+    half_encode,
     levels_topk,
     rowsq_decode,
     rowsq_encode,
@@ -23,73 +24,51 @@ from .rows import (
     U8,
     Bools,
     Floats,
-    empty,
     numbers,
-    on_device,
     on_first,
-    refuse_nonfinite,
-    to_float32,
 )
 from .scan import Hits, topk, topk_blocks
 from .spec import register
 
-_F16_MAX = np.float32(65504)
-_BF16_MAX = np.uint32(0x7F7F0000).view(np.float32)
+
+class _Half(Coder):
+    """Numbers of 16 bits, little-endian, rounded to even."""
+
+    half: str
+
+    def code_size(self, d: int) -> int:
+        return 2 * d
+
+    def encode(self, x: Floats, out: U8) -> None:
+        half_encode(x, self.half, out=out)
+
+    def decode(self, codes: U8, out: F32 | None = None) -> F32:
+        return half_decode(codes, self.half, out=out)
+
+    def search(
+        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
+    ) -> Hits:
+        return topk(
+            "half_topk", codes, len(queries), k, (codes, queries, k, self.half, metric, mask), threads
+        )
 
 
 @register
-class F16(Coder):
+class F16(_Half):
     """IEEE half precision, little-endian, rounded to even; beyond +-65504 the largest finite value."""
 
     pattern = "F16"
     forms = ("F16",)
-
-    def code_size(self, d: int) -> int:
-        return 2 * d
-
-    def encode(self, x: Floats, out: U8) -> None:
-        refuse_nonfinite("F16", "x", x)
-        out.view("<f2")[...] = np.clip(to_float32(x), -_F16_MAX, _F16_MAX)
-
-    def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        x = empty(codes, (len(codes), self.d), FLOAT32) if out is None else out
-        x[...] = numbers(codes, "<f2")
-        return x
-
-    def search(
-        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
-    ) -> Hits:
-        return flat_topk(numbers(codes, "<f2"), queries, k, metric=metric, mask=mask, threads=threads)
+    half = "float16"
 
 
 @register
-class BF16(Coder):
+class BF16(_Half):
     """The upper half of a float32, little-endian, rounded to even; the largest finite value for infinity."""
 
     pattern = "BF16"
     forms = ("BF16",)
-
-    def code_size(self, d: int) -> int:
-        return 2 * d
-
-    def encode(self, x: Floats, out: U8) -> None:
-        refuse_nonfinite("BF16", "x", x)
-        bits = np.clip(to_float32(x), -_BF16_MAX, _BF16_MAX).view(np.uint32)
-        bits += ((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
-        out.view("<u2")[...] = bits >> np.uint32(16)
-
-    def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        x = empty(codes, (len(codes), self.d), FLOAT32) if out is None else out
-        np.left_shift(numbers(codes, "<u2"), np.uint32(16), out=x.view(np.uint32), dtype=np.uint32)
-        return x
-
-    def search(
-        self, codes: U8, queries: F32, k: int, metric: str, mask: Bools | None, threads: int | None
-    ) -> Hits:
-        if on_device(codes):
-            return super().search(codes, queries, k, metric, mask, threads)
-        x = numbers(codes, "<u2")  # NumPy has no bfloat16; the compiled kernel takes its bits
-        return topk("flat_topk", codes, len(queries), k, (x, queries, k, metric, mask), threads)
+    half = "bfloat16"
 
 
 @register

@@ -29,6 +29,9 @@ from embcodec.kernels.rotation import hadamard_rotate, hadamard_size, hadamard_s
 from embcodec.kernels.rq import rq_beam, rq_decode, rq_encode, rq_products
 from embcodec.kernels.scalar import (
     flat_topk,
+    half_decode,
+    half_encode,
+    half_topk,
     rowsq_decode,
     rowsq_encode,
     rowsq_topk,
@@ -48,6 +51,9 @@ __all__ = [
     "hadamard_rotate",
     "hadamard_size",
     "hadamard_sq_encode",
+    "half_decode",
+    "half_encode",
+    "half_topk",
     "hamming_topk",
     "kmeans_fit",
     "levels_decode",

@@ -1,4 +1,4 @@
-"""Scalar quantization: a range for each dimension (sq), for each row (rowsq), and uncoded rows (flat)."""
+"""Scalar codes: a range for each dimension (sq), for each row (rowsq), halves (half); uncoded rows (flat)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from embcodec.kernels import _checks
 from embcodec.kernels._checks import F32, I64, U8, Bools, Floats, code_size
 
 _BITS = (8, 6, 4)
+_HALVES = ("float16", "bfloat16")
 
 
 def sq_encode(
@@ -281,6 +282,125 @@ def rowsq_topk(
     offset = _checks.parameter("rowsq_topk", "offset", offset, codes, n)
     k, mask, out = _checks.search("rowsq_topk", codes, nq, k, metric, mask, out)
     run("rowsq_topk", (codes, scale, offset, queries, k, bits, metric, mask), out, threads, isa, stream)
+    return out
+
+
+def half_encode(
+    x: Floats,
+    half: str = "float16",
+    *,
+    out: U8 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> U8:
+    """Round each value to 16 bits, halves to even; beyond the largest finite one, to that.
+
+    Args:
+        x: rows (n, d) of float32, float16, bfloat16 or float64.
+        half: "float16" (IEEE half precision, up to 65504) or "bfloat16" (a float32's upper half).
+        out: uint8 (n, 2 * d).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Codes uint8 (n, 2 * d), little-endian: float16's are `codes.view(np.float16)`.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or half other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    x = _checks.floats("half_encode", "x", x, "n", "d")
+    n, d = x.shape
+    _checks.one_of("half_encode", "half", half, _HALVES)
+    out = _checks.output("half_encode", out, x, _checks.UINT8, n, 2 * d)
+    run("half_encode", (x, half), (out,), threads, isa, stream)
+    return out
+
+
+def half_decode(
+    codes: U8,
+    half: str = "float16",
+    *,
+    out: F32 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> F32:
+    """The values of codes from `half_encode`.
+
+    Args:
+        codes: uint8 (n, 2 * d).
+        half: "float16" or "bfloat16".
+        out: float32 (n, d).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Rows float32 (n, d).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or half other than these.
+        BackendUnavailableError: isa cannot run here.
+    """
+    _checks.one_of("half_decode", "half", half, _HALVES)
+    codes = _checks.typed("half_decode", "codes", codes, _checks.UINT8, "n", "2 * d")
+    n, size = codes.shape
+    if size % 2:
+        raise ValueError(f"half_decode: codes must be (n, 2 * d), got ({n}, {size})")
+    out = _checks.output("half_decode", out, codes, _checks.FLOAT32, n, size // 2)
+    run("half_decode", (codes, half), (out,), threads, isa, stream)
+    return out
+
+
+def half_topk(
+    codes: U8,
+    queries: Floats,
+    k: int,
+    half: str = "float16",
+    metric: str = "ip",
+    mask: Bools | None = None,
+    *,
+    out: tuple[F32, I64] | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> tuple[F32, I64]:
+    """The k rows that score best against each query, without decoding them to memory.
+
+    A row's score is that of the row that `half_decode` gives.
+
+    Args:
+        codes: uint8 (n, 2 * d), from `half_encode`.
+        queries: rows (nq, d) of float32, float16, bfloat16 or float64.
+        k: rows wanted, 1 to n.
+        half: "float16" or "bfloat16".
+        metric: "ip", "l2" (the negative squared distance) or "cosine"; higher is better.
+        mask: bool (n,), True where the row may be returned; all rows may if None.
+        out: float32 (nq, k) and int64 (nq, k).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Scores float32 (nq, k) and row ids int64 (nq, k), as in `sq_topk`.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape, half, metric or k other than these; a value that is not finite, with its row, in
+            the queries or in codes that may be returned.
+        BackendUnavailableError: isa cannot run here.
+    """
+    _checks.one_of("half_topk", "half", half, _HALVES)
+    queries = _checks.queries("half_topk", queries, codes, "d")
+    nq, d = queries.shape
+    codes = _checks.typed("half_topk", "codes", codes, _checks.UINT8, "n", 2 * d)
+    k, mask, out = _checks.search("half_topk", codes, nq, k, metric, mask, out)
+    run("half_topk", (codes, queries, k, half, metric, mask), out, threads, isa, stream)
     return out
 
 

@@ -6,12 +6,13 @@ the module of its arrays, NumPy or CuPy. Its arguments are taken as checked by `
 """
 
 from embcodec.reference import binary, cluster, levels, pq, projection, rotation, rq, scalar, sparse, trellis
-from embcodec.reference._common import DISORDER, NON_FINITE
+from embcodec.reference._common import DISORDER, NON_FINITE, NON_FINITE_CODES
 from embcodec.reference._registry import REGISTRY, Kernel, bytes_touched, outputs
 
 __all__ = [
     "DISORDER",
     "NON_FINITE",
+    "NON_FINITE_CODES",
     "REGISTRY",
     "Kernel",
     "binary",

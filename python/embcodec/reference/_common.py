@@ -15,6 +15,7 @@ Array = Any  # of xp
 
 LANES = 16
 NON_FINITE = "x has a non-finite value in row {row}"
+NON_FINITE_CODES = "codes have a non-finite value in row {row}"
 DISORDER = "indices must ascend and be below {d}, row {row} does not"
 
 

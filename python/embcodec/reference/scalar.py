@@ -1,4 +1,4 @@
-"""Scalar quantization: a range for each dimension (sq), for each row (rowsq), and uncoded rows (flat)."""
+"""Scalar codes: a range for each dimension (sq), for each row (rowsq), halves (half); uncoded rows (flat)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from embcodec.reference._common import NON_FINITE, Array, as_float32, pack, refuse_rows, scan, unpack
+from embcodec.reference._common import (
+    NON_FINITE,
+    NON_FINITE_CODES,
+    Array,
+    as_float32,
+    pack,
+    refuse_rows,
+    scan,
+    unpack,
+)
 from embcodec.reference._peers import numpy_pack, numpy_scan, numpy_unpack
 from embcodec.reference._registry import SEARCHES, Arguments, grid, register, search
 
 BITS = (8, 6, 4)
+# The largest finite half.
+_MOST = {"float16": np.float32(65504), "bfloat16": np.uint32(0x7F7F0000).view(np.float32)}
 
 
 def _round_to_code(x: Array, lo: Array, step: Array, bits: int, xp: Any) -> Array:
@@ -159,6 +170,83 @@ def rowsq_topk(
     return scan(x, queries, k, metric, mask, xp)
 
 
+_HALVES = grid(half=("float16", "bfloat16"))
+
+
+def _half_inputs(x: Array, rng: np.random.Generator, half: str) -> Arguments:
+    return {"x": x, "half": half}
+
+
+def _half_codes(x: Array, rng: np.random.Generator, half: str) -> Arguments:
+    return {"codes": half_encode(x, half), "half": half}
+
+
+def _half_topk_inputs(x: Array, rng: np.random.Generator, half: str, **kind: Any) -> Arguments | None:
+    if not x.shape[0]:
+        return None
+    return {"codes": half_encode(x, half), "half": half, **search(x, rng, **kind)}
+
+
+def _numpy_half_encode(x: Array, half: str) -> Array:
+    if half == "float16":
+        return np.clip(x, -65504, 65504).astype(np.float16).view(np.uint8)
+    bits = x.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def _numpy_half_decode(codes: Array, half: str) -> Array:
+    if half == "float16":
+        return codes.view(np.float16).astype(np.float32)
+    return (codes.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def _numpy_half_topk(codes: Array, queries: Array, k: int, half: str, metric: str, mask: Array) -> Any:
+    return numpy_scan(_numpy_half_decode(codes, half), queries, k, metric, mask)
+
+
+@register(family="scalar", inputs=_half_inputs, variants=_HALVES, peer=_numpy_half_encode)
+def half_encode(x: Array, half: str = "float16", xp: Any = np) -> Array:
+    """Rounded to even; the largest finite half beyond it."""
+    x = as_float32("half_encode", x, xp)
+    most = _MOST[half]
+    x = xp.clip(x, -most, most)
+    if half == "float16":
+        return x.astype(xp.float16).view(xp.uint8)
+    bits = x.view(xp.uint32)
+    even = (bits >> xp.uint32(16)) & xp.uint32(1)
+    return ((bits + even + xp.uint32(0x7FFF)) >> xp.uint32(16)).astype(xp.uint16).view(xp.uint8)
+
+
+@register(family="scalar", inputs=_half_codes, variants=_HALVES, peer=_numpy_half_decode)
+def half_decode(codes: Array, half: str = "float16", xp: Any = np) -> Array:
+    """The halves as float32."""
+    words = xp.ascontiguousarray(codes).view(xp.uint16)
+    if half == "float16":
+        return words.view(xp.float16).astype(xp.float32)
+    return (words.astype(xp.uint32) << xp.uint32(16)).view(xp.float32)
+
+
+@register(
+    family="scalar",
+    inputs=_half_topk_inputs,
+    variants=grid(half=("float16", "bfloat16"), **SEARCHES),
+    peer=_numpy_half_topk,
+)
+def half_topk(
+    codes: Array,
+    queries: Array,
+    k: int,
+    half: str = "float16",
+    metric: str = "ip",
+    mask: Array | None = None,
+    xp: Any = np,
+) -> tuple[Array, Array]:
+    """Exact search over what half_decode gives."""
+    x = half_decode(codes, half, xp=xp)
+    _refuse_met("half_topk", NON_FINITE_CODES, x, queries, mask, xp)
+    return scan(x, queries, k, metric, mask, xp)
+
+
 def _flat_inputs(x: Array, rng: np.random.Generator, **kind: Any) -> Arguments | None:
     return {"x": x, **search(x, rng, **kind)} if x.shape[0] else None
 
@@ -169,7 +257,12 @@ def flat_topk(
 ) -> tuple[Array, Array]:
     """Exact search."""
     x = x.astype(xp.float32)
-    if queries.shape[0]:  # only rows that a query meets are looked at
-        bad = ~xp.isfinite(x).all(axis=1)
-        refuse_rows("flat_topk", NON_FINITE, bad if mask is None else bad & mask, xp)
+    _refuse_met("flat_topk", NON_FINITE, x, queries, mask, xp)
     return scan(x, queries, k, metric, mask, xp)
+
+
+def _refuse_met(kernel: str, message: str, x: Array, queries: Array, mask: Array | None, xp: Any) -> None:
+    """Only rows that a query meets are looked at."""
+    if queries.shape[0]:
+        bad = ~xp.isfinite(x).all(axis=1)
+        refuse_rows(kernel, message, bad if mask is None else bad & mask, xp)
