@@ -124,6 +124,11 @@ def dense(n: int, d: int) -> Iterator[Case]:
         "sq_encode 4 bits", d, [lambda x=x: kernels.sq_encode(x, lo, four, 4) for x in xs], 4.5 * size, n
     )
     yield Case("rowsq_encode 8 bits", d, [lambda x=x: kernels.rowsq_encode(x) for x in xs], 5 * size, n)
+    yield Case("half_encode float16", d, [lambda x=x: kernels.half_encode(x) for x in xs], 6 * size, n)
+    yield Case(
+        "half_decode float16", d,
+        [lambda h=h: kernels.half_decode(h.view(np.uint8), out=out) for h in halves], 6 * size, n,
+    )  # fmt: skip
     yield Case("bits_encode", d, [lambda x=x: kernels.bits_encode(x) for x in xs], 4.125 * size, n)
     levels = cupy.asarray(np.linspace(-2, 2, 16, dtype=np.float32))
     yield Case(

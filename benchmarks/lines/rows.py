@@ -10,8 +10,8 @@ from embcodec import Codec, kernels
 
 from .base import FAISS, OURS, Call, Contest, Data, Goal, Line, distortion, installed
 
-HALVES = {"F16": "QT_fp16", "BF16": "QT_bf16"}
-"""Codecs of half precision and what FAISS calls them."""
+HALVES = {"F16": ("float16", "QT_fp16"), "BF16": ("bfloat16", "QT_bf16")}
+"""Codecs of half precision, what kernels call theirs, and what FAISS does."""
 
 
 def _faiss_sq(data: Data, bits: int) -> Any:
@@ -67,28 +67,40 @@ def sq_decode(data: Data, bits: int) -> Contest:
 
 
 def half_encode(data: Data, spec: str) -> Contest:
-    x, codec = data.x, Codec(spec).fit(data.x)
+    x, half = data.x, HALVES[spec][0]
+    out, theirs = np.empty((2, data.n, 2 * data.d), np.uint8)
+    ours: Call = lambda: kernels.half_encode(x, half, out=out, threads=data.threads)  # noqa: E731
     peers: dict[str, Call] = {}
+    if half == "float16":
+        halves = np.empty_like(x, np.float16)
+        peers["NumPy"] = lambda: np.copyto(halves, x, casting="same_kind")
     if installed("faiss"):
+        import faiss
+
         quantizer = _faiss_half(data, spec)
-        peers[FAISS] = lambda: quantizer.compute_codes(x)
-    return Contest(lambda: codec.encode(x), peers)
+        peers[FAISS] = lambda: quantizer.compute_codes_c(faiss.swig_ptr(x), faiss.swig_ptr(theirs), data.n)
+    return Contest(ours, peers, bytes=x.nbytes + out.nbytes)
 
 
 def half_decode(data: Data, spec: str) -> Contest:
-    codec = Codec(spec).fit(data.x)
-    codes = codec.encode(data.x)
+    half = HALVES[spec][0]
+    codes, (out, theirs) = kernels.half_encode(data.x, half), np.empty((2, *data.x.shape), np.float32)
+    ours: Call = lambda: kernels.half_decode(codes, half, out=out, threads=data.threads)  # noqa: E731
     peers: dict[str, Call] = {}
+    if half == "float16":
+        peers["NumPy"] = lambda: np.copyto(theirs, codes.view(np.float16))
     if installed("faiss"):
+        import faiss
+
         quantizer = _faiss_half(data, spec)
-        peers[FAISS] = lambda: quantizer.decode(codes)
-    return Contest(lambda: codec.decode(codes), peers)
+        peers[FAISS] = lambda: quantizer.decode_c(faiss.swig_ptr(codes), faiss.swig_ptr(theirs), data.n)
+    return Contest(ours, peers, bytes=codes.nbytes + out.nbytes)
 
 
 def _faiss_half(data: Data, spec: str) -> Any:
     import faiss
 
-    return faiss.ScalarQuantizer(data.d, getattr(faiss.ScalarQuantizer, HALVES[spec]))
+    return faiss.ScalarQuantizer(data.d, getattr(faiss.ScalarQuantizer, HALVES[spec][1]))
 
 
 def bits_encode(data: Data) -> Contest:

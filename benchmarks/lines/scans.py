@@ -96,7 +96,7 @@ def half(data: Data, nq: int, spec: str) -> Contest:
     if installed("faiss"):
         import faiss
 
-        kind = getattr(faiss.ScalarQuantizer, HALVES[spec])
+        kind = getattr(faiss.ScalarQuantizer, HALVES[spec][1])
         peers |= _faiss(faiss.IndexScalarQuantizer(data.d, kind, faiss.METRIC_INNER_PRODUCT), data.x)
     return contest(data, nq, _codec(data, spec), peers)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["Budget", "Plan", "plan_batch", "plan_chunks", "plan_fit"]
 
-_RESERVED = 160_000_000  # the interpreter, the libraries, Parquet's buffers and pages: measured 90 to 140 MB
+_RESERVED = 170_000_000  # the interpreter, the libraries, Parquet's buffers and pages: measured 90 to 160 MB
 _CODEC_COPIES = 4  # of a codec's file while it is loaded, and of its matrices in float64
 _BATCH_COPIES = 8  # of a batch: as read, decompressed, and as the stages of a codec pass it on
 _CHUNK_COPIES = 4  # of a chunk: in pieces, joined, and in a writer's pages
