@@ -10,6 +10,7 @@
 #include "rotation.inl.h"
 #include "rq.inl.h"
 #include "scalar.inl.h"
+#include "shape.inl.h"
 #include "sparse.inl.h"
 #include "sparse_scan.inl.h"
 #include "trellis.inl.h"
@@ -22,7 +23,7 @@ extern const Kernels kernels;
 // clang-format off
 const Kernels kernels = {
     sq_encode, sq_decode, sq_topk, rowsq_encode, rowsq_decode, rowsq_topk, half_encode, half_decode, flat_topk,
-    levels_encode, levels_decode, levels_topk,
+    levels_encode, levels_decode, levels_topk, shape_encode, shape_decode,
     bits_encode, bits_decode, hamming_topk, bits_topk,
     hadamard_rotate, project,
     codebook_pack, vq_encode, cluster_means, squared_errors, convert_rows,

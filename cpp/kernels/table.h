@@ -137,6 +137,16 @@ struct LevelsParams {
   int bits;
 };
 
+// Levels for rows that are scaled to their length first, and a direction. On the CPU step, inverse and direction are
+// padded with zeros.
+struct ShapeParams {
+  LevelsParams levels;
+  const float* direction;  // (d,)
+  const float* scales;     // (scale_count,) tried on a row; the encoder's alone, as is what follows
+  int64_t scale_count;
+  int64_t coordinates;  // dimensions with a step, 1 at least
+};
+
 // A number of each row, where the caller has it, beside the codes perhaps: float32, float16 or int8, `stride` bytes
 // apart.
 struct Column {
@@ -185,6 +195,9 @@ struct Kernels {
   void (*levels_decode)(const Codes& codes, const LevelsParams& p, RowsOut out, Range r, float* scratch);
   void (*levels_topk)(const Codes& codes, const LevelsParams& p, const RowExtras& e, const Scan& scan, Range rows,
                       Range queries, float* scratch);
+
+  int64_t (*shape_encode)(const Rows& x, const ShapeParams& p, CodesOut out, Range r, float* scratch);
+  void (*shape_decode)(const Codes& codes, const ShapeParams& p, RowsOut out, Range r);
 
   int64_t (*bits_encode)(const Rows& x, const float* threshold, bool msb, CodesOut out, Range r, float* scratch);
   void (*bits_decode)(const Codes& codes, const BitsParams& p, RowsOut out, Range r, float* scratch);
@@ -305,6 +318,9 @@ static constexpr int64_t code_scan_scratch(int64_t d, int64_t queries, int64_t c
   const int64_t decoded = decoded_scratch(d, centroids), scans = most > more ? most : more;
   return 2 * padded16(d) + (scans > decoded ? scans : decoded);
 }
+
+// Shapes: a row converted, what two of its codes decode to, and these codes.
+static constexpr int64_t shape_scratch(int64_t d) { return row_scratch(d) + 2 * padded16(d) + padded16(d) / 2; }
 
 // Rotation: one row converted, one rotated, whose blocks take 16 floats at least.
 static constexpr int64_t rotation_scratch(int64_t d, int64_t size) {

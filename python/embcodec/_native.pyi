@@ -163,6 +163,23 @@ def levels_topk(
     /,
 ) -> None: ...
 
+# direction float32 (d,), scales (s,); code_size = ceil(d * bits / 8) + 3: shift int8, factor float16
+def shape_encode(
+    x: _Any,
+    dtype: int,
+    levels: _F32,
+    step: _F32,
+    direction: _F32,
+    scales: _F32,
+    codes_out: _U8,
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
+def shape_decode(
+    codes: _U8, levels: _F32, step: _F32, direction: _F32, x_out: _F32, threads: int, isa: int, /
+) -> None: ...
+
 # binary: threshold, low, high float32 (d,); code_size = ceil(d / 8), the bits that pad a row are 0
 def bits_encode(
     x: _Any, dtype: int, threshold: _F32, order: int, codes_out: _U8, threads: int, isa: int, /

@@ -12,9 +12,17 @@ from embcodec.reference import REGISTRY
 
 pytestmark = on_device.skip_without
 
-ENCODERS = ("sq_encode", "rowsq_encode", "half_encode", "levels_encode", "bits_encode", "rq_encode")
+ENCODERS = (
+    "sq_encode",
+    "rowsq_encode",
+    "half_encode",
+    "levels_encode",
+    "shape_encode",
+    "bits_encode",
+    "rq_encode",
+)
 DECODERS = (
-    *("sq_decode", "rowsq_decode", "half_decode", "levels_decode", "bits_decode"),
+    *("sq_decode", "rowsq_decode", "half_decode", "levels_decode", "shape_decode", "bits_decode"),
     *("pq_decode", "rq_decode", "trellis_decode"),
 )
 

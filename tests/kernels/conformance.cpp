@@ -86,6 +86,23 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     const LevelsParams p = {levels.get(), midpoints.get(), step.get(), inverse.get(), c.d, bits};
     k.levels_encode(c.rows(), p, {codes.get(), size}, {0, c.n}, scratch.get());
     out.add("levels_encode", codes);
+    Exact<float> line = c.floats(stride, -0.1f, 0.1f), steps(stride), inverses(stride);
+    for (int64_t j = 0; j < stride; ++j) {
+      line[j] *= static_cast<float>(j < c.d);
+      if (j < c.d) steps[j] = step[j], inverses[j] = inverse[j];
+    }
+    const Exact<float> scales = c.floats(1 + bits % 3, 0.7f, 1.4f), shape_room(shape_scratch(c.d));
+    const Exact<uint8_t> shapes(c.n * (size + 3));
+    const ShapeParams sp = {{levels.get(), midpoints.get(), steps.get(), inverses.get(), c.d, bits},
+                            line.get(),
+                            scales.get(),
+                            scales.n,
+                            c.d};
+    k.shape_encode(c.rows(), sp, {shapes.get(), size + 3}, {0, c.n}, shape_room.get());
+    out.add("shape_encode", shapes);
+    const ShapeParams of_decoder = {{levels.get(), nullptr, step.get(), nullptr, c.d, bits}, line.get(), nullptr, 0, 0};
+    add_decoded(out, "shape_decode", y,
+                [&](RowsOut to) { k.shape_decode({shapes.get(), c.n, size + 3}, of_decoder, to, {0, c.n}); });
     const Exact<uint8_t> columns = in_columns(codes, c.n);
     add_decoded(out, "levels_decode", y, [&](RowsOut to) { k.levels_decode(from, p, to, {0, c.n}, scratch.get()); });
     for (const RowExtras& e :

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embcodec.kernels import hadamard_size, levels_decode, levels_encode, levels_topk
+from embcodec.kernels import hadamard_size, levels_decode, levels_topk, shape_decode, shape_encode
+from embcodec.kernels._checks import beside
 
 from .base import Coarse, Coder, Tensor, Transform
 from .linear import RR, covariance
@@ -25,18 +26,15 @@ from .rows import (
     U8,
     Bools,
     Floats,
-    halves,
     numbers,
     on_first,
     ratios,
-    refuse_nonfinite,
     row_sums,
     to_float32,
 )
 from .scan import Hits
 from .spec import register
 
-_F16_MAX = 65504.0
 # The distance of uniform levels that quantizes a unit Gaussian best, at 1 to 8 bits (Max, 1960).
 _UNIFORM = (1.5958, 0.9957, 0.586, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308)
 _LLOYD_ITERATIONS = 500
@@ -86,7 +84,8 @@ class Rotated(Coder):
         self.step = to_float32(self._steps(self._turn.forward(x - self.mean)))
         self.direction = _strongest(x if queries is None else queries, seed)
         z = self._turn.forward(x[:_TRIAL_ROWS] - self.mean)
-        _, y = self._best(z)
+        codes = self._put(z)[:, : self._packed(self.d)]
+        y = levels_decode(codes, self.levels, self.step)
         self.direction *= np.float32(_SHIFT_RANGE / 127 * self._shift(z, y).std())
 
     @abstractmethod
@@ -109,27 +108,16 @@ class Rotated(Coder):
             raise ValueError("tensor levels must ascend")
 
     def encode(self, x: Floats, out: U8) -> None:
-        refuse_nonfinite(self.text, "x", x)
         z = self._turn.forward(to_float32(x) - self.mean)
-        codes, y = self._best(z)
-        shift = np.rint(self._shift(z, y).clip(-127, 127)).astype(np.int8)
-        y += shift[:, None] * self._turned(self.direction)
-        packed = codes.shape[1]
-        out[:, :packed] = codes
-        out[:, packed] = shift.view(np.uint8)
-        factor = to_float32(self._factor(z, y))  # rounded twice, as devices do
-        out[:, packed + 1 :] = factor.astype("<f2")[:, None].view(np.uint8)
+        self._put(z, out)
+
+    def _put(self, z: F32, out: U8 | None = None) -> U8:
+        scales = beside(np.array(self.scales, np.float32), z)
+        return shape_encode(z, self.levels, self.step, self._turned(self.direction), scales, out=out)
 
     def _turned(self, vector: F32) -> F32:
         turned: F32 = self._turn.forward(vector[None])[0]
         return turned
-
-    def _factor(self, z: F32, y: F32) -> F64:
-        """By which y must grow for z.y to be z.z, z without what no level can say; 0 where y is no help."""
-        z = z * (self.step > 0)
-        along = row_sums(z * y)
-        factor: F64 = np.minimum(ratios(row_sums(z * z), along, along > 0), _F16_MAX)
-        return factor
 
     def _shift(self, z: F32, y: F32) -> F64:
         """How much of the direction y lacks, so that with its factor both inner products are right."""
@@ -140,34 +128,13 @@ class Rotated(Coder):
         area = zz * dd - dz * dz
         return ratios(dz * zy - zz * dy, area, area > 1e-6 * zz * dd)
 
-    def _best(self, z: F32) -> tuple[U8, F32]:
-        """Codes of rotated rows and what they decode to, before both corrections."""
-        scaled = z * ratios(np.float32(1), self.step, self.step > 0)
-        coordinates = np.maximum(np.count_nonzero(self.step), 1)
-        length = np.sqrt(row_sums(scaled * scaled) / coordinates)
-        codes = np.zeros_like(z, np.uint8, order="C", shape=(len(z), self._packed(self.d)))
-        cosine, best = np.full_like(length, -np.inf), np.zeros_like(z)
-        for scale in self.scales:
-            unit = to_float32(ratios(scale, length, length > 0))
-            tried = levels_encode(z * unit[:, None], self.levels, self.step)
-            y = levels_decode(tried, self.levels, self.step)
-            angle = row_sums(z * y) / np.sqrt(np.maximum(row_sums(y * y), 1e-30))
-            better = angle > cosine
-            np.copyto(cosine, angle, where=better)
-            np.copyto(codes, tried, where=better[:, None])
-            np.copyto(best, y, where=better[:, None])
-        return codes, best
-
     def _parts(self, codes: U8) -> tuple[U8, npt.NDArray[np.int8], npt.NDArray[np.float16]]:
         packed = self._packed(self.d)
         factor = numbers(codes[:, packed + 1 :], "<f2")[:, 0]
         return codes[:, :packed], codes[:, packed].view(np.int8), factor
 
     def decode(self, codes: U8, out: F32 | None = None) -> F32:
-        packed, shift, factor = self._parts(codes)
-        z = levels_decode(packed, self.levels, self.step)
-        z += shift[:, None].astype(np.float32) * self._turned(self.direction)
-        z *= halves(factor)[:, None]
+        z = shape_decode(codes, self.levels, self.step, self._turned(self.direction))
         return np.add(self._turn.inverse(z), self.mean, out=out)
 
     def search(

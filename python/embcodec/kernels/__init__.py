@@ -22,7 +22,7 @@ A score that is not a number, after an overflow, counts as -inf.
 from embcodec._backends.cuda import device_count
 from embcodec.kernels.binary import bits_decode, bits_encode, bits_topk, hamming_topk
 from embcodec.kernels.cluster import kmeans_fit, vq_encode
-from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk
+from embcodec.kernels.levels import levels_decode, levels_encode, levels_topk, shape_decode, shape_encode
 from embcodec.kernels.pq import pq_decode, pq_encode, pq_fit, pq_tables, pq_topk
 from embcodec.kernels.projection import project
 from embcodec.kernels.rotation import hadamard_rotate, hadamard_size, hadamard_sq_encode
@@ -72,6 +72,8 @@ __all__ = [
     "rq_decode",
     "rq_encode",
     "rq_products",
+    "shape_decode",
+    "shape_encode",
     "sparse_topk",
     "sq_decode",
     "sq_encode",

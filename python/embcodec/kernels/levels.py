@@ -160,11 +160,101 @@ def levels_topk(
     return out
 
 
-def _parameters(kernel: str, codes: Any, levels: Any, step: Any) -> tuple[U8, F32, F32]:
-    """Codes, and the levels and steps to which they must fit."""
+def shape_encode(
+    x: Floats,
+    levels: F32,
+    step: F32,
+    direction: F32,
+    scales: F32,
+    *,
+    out: U8 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> U8:
+    """Quantize each row's shape to levels, and keep what makes its inner products right.
+
+    A row is scaled so that x / step has the root mean square 1, or one of `scales`: of these the one whose
+    decoded values y make the least angle with the row. Two numbers follow: an int8, which times `direction`
+    is added to y, so that the row's inner product with the direction is right, and a float16, which the sum
+    is multiplied with, so that the row's inner product with itself is. That is gain-shape quantization (Sabin
+    and Gray, 1984) with the factors of RaBitQ (Gao and Long, 2024).
+
+    Args:
+        x: rows (n, d) of float32, float16, bfloat16 or float64, rotated if their coordinates are not alike.
+        levels: float (2**bits,), bits 1 to 8, ascending.
+        step: what the levels are multiplied with in each dimension, float (d,). Where it is 0, a row counts
+            for the direction alone.
+        direction: float (d,).
+        scales: float (s,).
+        out: uint8 (n, ceil(d * bits / 8) + 3).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Codes uint8 (n, ceil(d * bits / 8) + 3): those of `levels_encode`, int8, little-endian float16, the
+        `shift` and `factor` of `levels_topk`.
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or levels other than these; a value that is not finite, with its row.
+        BackendUnavailableError: isa cannot run here.
+    """
+    x = _checks.floats("shape_encode", "x", x, "n", "d")
+    n, d = x.shape
+    levels, bits = _levels("shape_encode", levels, x)
+    step = _checks.parameter("shape_encode", "step", step, x, d)
+    direction = _checks.parameter("shape_encode", "direction", direction, x, d)
+    scales = _checks.parameter("shape_encode", "scales", scales, x, "s")
+    out = _checks.output("shape_encode", out, x, _checks.UINT8, n, code_size(d, bits) + 3)
+    run("shape_encode", (x, levels, step, direction, scales), (out,), threads, isa, stream)
+    return out
+
+
+def shape_decode(
+    codes: U8,
+    levels: F32,
+    step: F32,
+    direction: F32,
+    *,
+    out: F32 | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+    stream: int | None = None,
+) -> F32:
+    """The rows factor * (levels[code] * step + shift * direction) of codes from `shape_encode`.
+
+    Args:
+        codes: uint8 (n, ceil(d * bits / 8) + 3). A factor that is not finite counts as 0.
+        levels: float (2**bits,), bits 1 to 8, ascending.
+        step: float (d,).
+        direction: float (d,).
+        out: float32 (n, d).
+        threads: number of threads, the default one if None.
+        isa: instruction set, the default one if None.
+        stream: CUDA stream, a pointer, for arrays on a device; their library's current one if None.
+
+    Returns:
+        Rows float32 (n, d).
+
+    Raises:
+        TypeError: an array or dtype other than these.
+        ValueError: a shape or levels other than these; a parameter that is not finite.
+        BackendUnavailableError: isa cannot run here.
+    """
+    codes, levels, step = _parameters("shape_decode", codes, levels, step, 3)
+    direction = _checks.parameter("shape_decode", "direction", direction, codes, len(step))
+    out = _checks.output("shape_decode", out, codes, _checks.FLOAT32, len(codes), len(step))
+    run("shape_decode", (codes, levels, step, direction), (out,), threads, isa, stream)
+    return out
+
+
+def _parameters(kernel: str, codes: Any, levels: Any, step: Any, more: int = 0) -> tuple[U8, F32, F32]:
+    """Codes, and `more` bytes, and the levels and steps to which they must fit."""
     levels, bits = _levels(kernel, levels, codes)
     step = _checks.parameter(kernel, "step", step, codes, "d")
-    codes = _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits))
+    codes = _checks.typed(kernel, "codes", codes, _checks.UINT8, "n", code_size(len(step), bits) + more)
     return codes, levels, step
 
 

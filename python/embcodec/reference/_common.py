@@ -66,9 +66,9 @@ def _sum16(terms: Callable[[slice], Array], d: int, xp: Any) -> Array:
     return acc[..., 0]
 
 
-def dot16(a: Array, b: Array, xp: Any) -> Array:
-    """Inner product over the last axis."""
-    return _sum16(lambda step: a[..., step] * b[..., step], a.shape[-1], xp)
+def dot16(a: Array, b: Array, xp: Any, dtype: Any = np.float32) -> Array:
+    """Inner product over the last axis: a sum in this dtype of float32 products."""
+    return _sum16(lambda step: (a[..., step] * b[..., step]).astype(dtype), a.shape[-1], xp)
 
 
 def l2_16(a: Array, b: Array, xp: Any) -> Array:

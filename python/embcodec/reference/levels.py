@@ -10,6 +10,7 @@ from embcodec.reference._common import (
     Array,
     as_finite,
     as_float32,
+    dot16,
     pack,
     pad_columns,
     scan,
@@ -97,16 +98,23 @@ def _numpy_topk(
     return numpy_scan(x, queries, k, metric, mask)
 
 
+def _inverse(step: Array, xp: Any) -> Array:
+    return xp.where(step > 0, xp.float32(1) / xp.where(step > 0, step, xp.float32(1)), xp.float32(0))
+
+
+def _nearest(scaled: Array, levels: Array, xp: Any) -> Array:
+    half = xp.float32(0.5)
+    midpoints = half * levels[:-1] + half * levels[1:]
+    codes = xp.searchsorted(midpoints, scaled.reshape(-1)).reshape(scaled.shape)
+    return xp.where(xp.isnan(scaled), 0, codes).astype(xp.uint8)
+
+
 @register(family="levels", inputs=_encode_inputs, variants=grid(bits=BITS), peer=_numpy_encode)
 def levels_encode(x: Array, levels: Array, step: Array, xp: Any = np) -> Array:
     """The number of midpoints below x / step; 0 where the step is 0 or the quotient is no number."""
     x = as_float32("levels_encode", x, xp)
-    inverse = xp.where(step > 0, xp.float32(1) / xp.where(step > 0, step, xp.float32(1)), xp.float32(0))
-    half = xp.float32(0.5)
-    midpoints = half * levels[:-1] + half * levels[1:]
-    scaled = x * inverse
-    codes = xp.where(xp.isnan(scaled), 0, xp.searchsorted(midpoints, scaled.reshape(-1)).reshape(x.shape))
-    return pack(codes.astype(xp.uint8), bits_of(levels), xp)
+    inverse = _inverse(step, xp)
+    return pack(_nearest(x * inverse, levels, xp), bits_of(levels), xp)
 
 
 @register(family="levels", inputs=_codes, variants=grid(bits=BITS), peer=_numpy_decode)
@@ -151,3 +159,76 @@ def levels_topk(
         factor = as_finite(factor, xp)
     x = with_extras(pad_columns(x, queries.shape[1], xp), factor, centroids, centroid)
     return scan(x, queries, k, metric, mask, xp)
+
+
+def _shape_inputs(x: Array, rng: np.random.Generator, bits: int, several: bool) -> Arguments:
+    return {
+        **_encode_inputs(x, rng, bits),
+        "direction": rng.standard_normal(x.shape[1], np.float32) * np.float32(0.02),
+        "scales": np.array([0.8, 1, 1.3] if several else [1], np.float32),
+    }
+
+
+def _shape_codes(x: Array, rng: np.random.Generator, bits: int) -> Arguments:
+    """Some with factors from anywhere."""
+    arguments = _shape_inputs(x, rng, bits, several=False)
+    codes = shape_encode(**arguments)
+    codes[::3, -3:] = rng.integers(0, 256, codes[::3, -3:].shape)
+    return {"codes": codes, **{name: arguments[name] for name in ("levels", "step", "direction")}}
+
+
+@register(family="levels", inputs=_shape_inputs, variants=grid(bits=BITS, several=(False, True)))
+def shape_encode(
+    x: Array, levels: Array, step: Array, direction: Array, scales: Array, xp: Any = np
+) -> Array:
+    """Codes of rows scaled to the levels' length, an int8 and a float16.
+
+    Inner products are sums in float64 of float32 products.
+    """
+    x = as_float32("shape_encode", x, xp)
+    n, d = x.shape
+    inverse = _inverse(step, xp)
+    coordinates = max(int((step > 0).sum()), 1)
+    scaled = x * inverse
+    length = xp.sqrt(_wide(scaled, scaled, xp) / coordinates)
+    codes, best = xp.zeros((n, d), xp.uint8), xp.zeros((n, d), xp.float32)
+    cosine, along = xp.full(n, -np.inf), xp.zeros(n)
+    for scale in scales:
+        unit = _ratio(scale.astype(xp.float64), length, length > 0, xp).astype(xp.float32)
+        tried = _nearest(x * unit[:, None] * inverse, levels, xp)
+        y = levels[tried] * step
+        xy, yy = _wide(x, y, xp), _wide(y, y, xp)
+        angle = xy / xp.sqrt(xp.where(yy > 1e-30, yy, 1e-30))
+        better = angle > cosine
+        cosine, along = xp.where(better, angle, cosine), xp.where(better, xy, along)
+        codes, best = xp.where(better[:, None], tried, codes), xp.where(better[:, None], y, best)
+    square, line = _wide(x, x, xp), _wide(direction[None], direction[None], xp)
+    of_row, of_best = _wide(x, direction[None], xp), _wide(best, direction[None], xp)
+    area = square * line - of_row * of_row
+    shift = _ratio(of_row * along - square * of_best, area, area > 1e-6 * square * line, xp)
+    shift = xp.where(shift < 127, shift, 127)
+    shift = xp.rint(xp.where(shift > -127, shift, -127).astype(xp.float32)).astype(xp.int8)
+    best = best + shift[:, None].astype(xp.float32) * direction
+    x = xp.where(step > 0, x, xp.float32(0))
+    along = _wide(x, best, xp)
+    factor = _ratio(_wide(x, x, xp), along, along > 0, xp)
+    factor = xp.where(factor < 65504, factor, 65504).astype(xp.float32).astype(xp.float16)
+    columns = shift[:, None].view(xp.uint8), factor[:, None].view(xp.uint8)
+    return xp.concatenate([pack(codes, bits_of(levels), xp), *columns], axis=1)
+
+
+def _wide(a: Array, b: Array, xp: Any) -> Array:
+    return dot16(a, b, xp, xp.float64)
+
+
+def _ratio(a: Array, b: Array, where: Array, xp: Any) -> Array:
+    return xp.where(where, a / xp.where(where, b, 1), 0)
+
+
+@register(family="levels", inputs=_shape_codes, variants=grid(bits=BITS))
+def shape_decode(codes: Array, levels: Array, step: Array, direction: Array, xp: Any = np) -> Array:
+    """What the levels give, plus the int8 times the direction, times the float16."""
+    x = levels_decode(codes[:, :-3], levels, step, xp=xp)
+    shift = xp.ascontiguousarray(codes[:, -3:-2]).view(xp.int8).astype(xp.float32)
+    factor = xp.ascontiguousarray(codes[:, -2:]).view(xp.float16)
+    return (x + shift * direction) * as_finite(factor, xp)
