@@ -103,6 +103,31 @@ def _faiss_half(data: Data, spec: str) -> Any:
     return faiss.ScalarQuantizer(data.d, getattr(faiss.ScalarQuantizer, HALVES[spec][1]))
 
 
+def levels_encode(data: Data) -> Contest:
+    codec = Codec("LM4").fit(data.head(20_000))
+    peers: dict[str, Call] = {}
+    if installed("turbovec"):
+        from turbovec import TurboQuantIndex
+
+        index = TurboQuantIndex(dim=data.d, bit_width=4)
+        index.calibrate(data.head(20_000))
+        empty = index.to_bytes()
+        peers["turbovec"] = lambda: TurboQuantIndex.from_bytes(empty).add(data.x)
+    return Contest(lambda: codec.encode(data.x), peers, rows=data.n)
+
+
+def rabitq_encode(data: Data) -> Contest:
+    codec = Codec("RaBitQ1").fit(data.head(20_000))
+    peers: dict[str, Call] = {}
+    if installed("faiss"):
+        import faiss
+
+        index = faiss.index_factory(data.d, f"RR{data.d},RaBitQ", faiss.METRIC_INNER_PRODUCT)
+        index.train(data.head(20_000))
+        peers[FAISS] = lambda: index.sa_encode(data.x)
+    return Contest(lambda: codec.encode(data.x), peers, rows=data.n)
+
+
 def bits_encode(data: Data) -> Contest:
     x = data.x
     zero, out = np.zeros(data.d, np.float32), np.empty((data.n, -(-data.d // 8)), np.uint8)
@@ -178,6 +203,8 @@ LINES = (
     Line("F16 decode", Goal("ratio", 1), lambda data: half_decode(data, "F16")),
     Line("BF16 encode", Goal("ratio", 1), lambda data: half_encode(data, "BF16")),
     Line("BF16 decode", Goal("ratio", 1), lambda data: half_decode(data, "BF16")),
+    Line("LM4 encode", Goal("ratio", 2, "turbovec"), levels_encode),
+    Line("RaBitQ 1-bit encode", Goal("ratio", 2), rabitq_encode),
     Line("binary encode", Goal("share", 0.95, "NumPy"), bits_encode),
     Line("Hadamard rotation", Goal("share", 0.5), hadamard),
     Line("top-32", Goal("ratio", 25, "NumPy"), largest),

@@ -9,17 +9,11 @@ namespace {
 
 // A sum in float64 of float32 values, 16 lanes in order of dimension, then halved.
 struct WideSum {
-  typedef float f32x4 __attribute__((vector_size(16)));
-  typedef double f64x4 __attribute__((vector_size(32)));
-  f64x4 lanes[4] = {};
-  EMB_OP void operator+=(f32x16 values) {
-    f32x4 four[4];
-    __builtin_memcpy(four, &values, sizeof four);
-    for (int i = 0; i < 4; ++i) lanes[i] += __builtin_convertvector(four[i], f64x4);
-  }
+  f64x16 lanes = zero_f64();
+  EMB_OP void operator+=(f32x16 values) { lanes = add_f64(lanes, values); }
   EMB_OP double total() const {
     double sums[16];
-    __builtin_memcpy(sums, lanes, sizeof sums);
+    store_f64(sums, lanes);
     for (int half = 8; half > 0; half /= 2)
       for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
     return sums[0];

@@ -262,6 +262,24 @@ EMB_OP f32x16 spread(const float* p, int shift) {
           _mm256_permutevar8x32_ps(four, _mm256_srlv_epi32(_mm256_add_epi32(lanes, _mm256_set1_epi32(8)), count))};
 }
 
+// Sums in float64 of 16 lanes.
+struct f64x16 {
+  __m256d v[4];
+};
+EMB_OP f64x16 zero_f64() {
+  const __m256d zero = _mm256_setzero_pd();
+  return {{zero, zero, zero, zero}};
+}
+EMB_OP f64x16 add_f64(const f64x16& sum, f32x16 a) {
+  return {{_mm256_add_pd(sum.v[0], _mm256_cvtps_pd(_mm256_castps256_ps128(a.lo))),
+           _mm256_add_pd(sum.v[1], _mm256_cvtps_pd(_mm256_extractf128_ps(a.lo, 1))),
+           _mm256_add_pd(sum.v[2], _mm256_cvtps_pd(_mm256_castps256_ps128(a.hi))),
+           _mm256_add_pd(sum.v[3], _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1)))}};
+}
+EMB_OP void store_f64(double* p, const f64x16& a) {
+  for (int i = 0; i < 4; ++i) _mm256_storeu_pd(p + 4 * i, a.v[i]);
+}
+
 EMB_OP float reduce_add(f32x16 a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -140,6 +140,12 @@ EMB_OP __m256 narrow_f64(const double* p) {
   return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(p + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(p)));
 }
 EMB_OP f32x16 load_f64(const double* p) { return join_ps(narrow_f64(p), narrow_f64(p + 8)); }
+EMB_OP __m512d widen_f32(__m256 a) {
+  double lanes[8];
+  _mm256_storeu_pd(lanes, _mm256_cvtps_pd(_mm256_castps256_ps128(a)));
+  _mm256_storeu_pd(lanes + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
+  return _mm512_loadu_pd(lanes);
+}
 EMB_OP f32x16 gather(const float* base, i32x16 index) {
   return join_ps(_mm256_i32gather_ps(base, lower(index), 4), _mm256_i32gather_ps(base, upper(index), 4));
 }
@@ -169,6 +175,7 @@ EMB_OP __m256i narrow_u16(i32x16 a) { return _mm512_cvtepi32_epi16(a); }
 EMB_OP f32x16 load_f64(const double* p) {
   return join_ps(_mm512_cvtpd_ps(_mm512_loadu_pd(p)), _mm512_cvtpd_ps(_mm512_loadu_pd(p + 8)));
 }
+EMB_OP __m512d widen_f32(__m256 a) { return _mm512_cvtps_pd(a); }
 EMB_OP f32x16 gather(const float* base, i32x16 index) { return _mm512_i32gather_ps(index, base, 4); }
 EMB_OP f32x16 load_first(const float* p, int count) {  // and zeros beyond
   return _mm512_maskz_loadu_ps(static_cast<mask16>((1u << count) - 1u), p);
@@ -256,8 +263,25 @@ EMB_OP f32x16 spread(const float* p, int shift) {
   const __m128 two = _mm_##OP##_ps(four, _mm_movehl_ps(four, four));                                         \
   return _mm_cvtss_f32(_mm_##OP##_ss(two, _mm_movehdup_ps(two)));
 EMB_OP float reduce_add(f32x16 a){EMB_REDUCE(add)} EMB_OP float reduce_min(f32x16 a){EMB_REDUCE(min)} EMB_OP
-    float reduce_max(f32x16 a){EMB_REDUCE(max)}
+    float reduce_max(f32x16 a) {
+  EMB_REDUCE(max)
+}
 #undef EMB_REDUCE
+
+// Sums in float64 of 16 lanes.
+struct f64x16 {
+  __m512d lo, hi;
+};
+EMB_OP f64x16 zero_f64() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+EMB_OP f64x16 add_f64(const f64x16& sum, f32x16 a) {
+  const __m512i bits = _mm512_castps_si512(a);
+  const __m256 low = _mm256_castsi256_ps(lower(bits)), high = _mm256_castsi256_ps(upper(bits));
+  return {_mm512_add_pd(sum.lo, widen_f32(low)), _mm512_add_pd(sum.hi, widen_f32(high))};
+}
+EMB_OP void store_f64(double* p, const f64x16& a) {
+  _mm512_storeu_pd(p, a.lo);
+  _mm512_storeu_pd(p + 8, a.hi);
+}
 
 EMB_OP bool all_finite(f32x16 a) {
   const __m512i e = _mm512_set1_epi32(0x7f800000);

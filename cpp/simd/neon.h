@@ -211,6 +211,27 @@ EMB_OP f32x16 hadamard16(f32x16 a) {
   return a;
 }
 
+// Sums in float64 of 16 lanes.
+struct f64x16 {
+  float64x2_t v[8];
+};
+EMB_OP f64x16 zero_f64() {
+  f64x16 r;
+  for (int i = 0; i < 8; ++i) r.v[i] = vdupq_n_f64(0.0);
+  return r;
+}
+EMB_OP f64x16 add_f64(const f64x16& sum, f32x16 a) {
+  f64x16 r;
+  for (int i = 0; i < 4; ++i) {
+    r.v[2 * i] = vaddq_f64(sum.v[2 * i], vcvt_f64_f32(vget_low_f32(a.v[i])));
+    r.v[2 * i + 1] = vaddq_f64(sum.v[2 * i + 1], vcvt_high_f64_f32(a.v[i]));
+  }
+  return r;
+}
+EMB_OP void store_f64(double* p, const f64x16& a) {
+  for (int i = 0; i < 8; ++i) vst1q_f64(p + 2 * i, a.v[i]);
+}
+
 EMB_OP float reduce_add(f32x16 a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));

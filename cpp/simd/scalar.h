@@ -243,6 +243,18 @@ EMB_OP f32x16 spread(const float* p, int shift) {
 }
 
 // The sum in the order that the numeric contract fixes: halves added lane by lane, 16 to 8 to 4 to 2 to 1.
+// Sums in float64 of 16 lanes.
+struct f64x16 {
+  double v[16];
+};
+EMB_OP f64x16 zero_f64() { return {}; }
+EMB_OP f64x16 add_f64(const f64x16& sum, f32x16 a) {
+  f64x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = sum.v[i] + static_cast<double>(a.v[i / 4][i % 4]);
+  return r;
+}
+EMB_OP void store_f64(double* p, const f64x16& a) { __builtin_memcpy(p, a.v, sizeof a.v); }
+
 EMB_OP float reduce_add(f32x16 a) {
   const f32x4 s = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
   return (s[0] + s[2]) + (s[1] + s[3]);
