@@ -109,7 +109,7 @@ FAULTS = {
     ),
     "midpoints that are not complete": (
         *("thread", "data race", "levels", "levels.cu"),
-        *("p.levels[middle]);\n    }\n    __syncthreads();", "p.levels[middle]);\n    }"),
+        *("fill_tree(tree, p);\n    __syncthreads();", "fill_tree(tree, p);"),
     ),
     "tiles that are still read": (
         *("thread", "data race", "projection", "projection.cu"),
