@@ -58,7 +58,7 @@ int64_t levels_decode(const Codes& codes, const LevelsParams& p, float* out, con
 int64_t levels_topk(const Codes& codes, const LevelsParams& p, const RowExtras& extras, const Search& search,
                     const Call& call);
 
-// Of ShapeParams, `coordinates` is unused, and nothing is padded.
+// Of ShapeParams, nothing is padded here.
 int64_t shape_encode(const Rows& x, const ShapeParams& p, CodesOut out, const Call& call);
 int64_t shape_decode(const Codes& codes, const ShapeParams& p, float* out, const Call& call);
 

@@ -20,6 +20,11 @@ __device__ inline void fill_tree(float* tree, const LevelsParams& p) {
   }
 }
 
+__device__ inline void fill_levels(float* levels, const LevelsParams& p) {
+  for (int i = static_cast<int>(threadIdx.x); i < 1 << p.bits; i += static_cast<int>(blockDim.x))
+    levels[i] = p.levels[i];
+}
+
 struct LevelsCoder {
   LevelsParams p;
   int bits;
@@ -68,9 +73,7 @@ struct LevelsSource : CodeSource {
             extras.shift.data ? extras.shift.at(row) : 0.0f,
             extras.coarse.count ? extras.coarse.centroids + extras.coarse.of(row) * width : nullptr};
   }
-  __device__ void fill(float* table) const {
-    for (unsigned i = threadIdx.x; i < 1u << p.bits; i += blockDim.x) table[i] = p.levels[i];
-  }
+  __device__ void fill(float* table) const { fill_levels(table, p); }
   __device__ bool aligned() const {
     return cuda::aligned<float4>(p.step) && cuda::aligned<float4>(extras.direction) && p.d % 4 == 0 && width == p.d &&
            cuda::aligned<float4>(extras.coarse.centroids);
@@ -132,8 +135,7 @@ struct LevelsSource : CodeSource {
   };
   __device__ Four four(int64_t j, int count) const {
     EMB_SHARED(float, levels, [kMostLevels]);
-    for (int i = static_cast<int>(threadIdx.x); i < 1 << p.bits; i += static_cast<int>(blockDim.x))
-      levels[i] = p.levels[i];
+    fill_levels(levels, p);
     __syncthreads();
     Four f = {window_of(j, count, p.bits), p.bits, levels, {}};
     load_floats(p.step + j, count, f.step);
@@ -181,8 +183,7 @@ __global__ void encode_shapes(Rows x, ShapeParams p, CodesOut out, Call call) {
   EMB_SHARED(float, tree, [kMostLevels]);
   EMB_SHARED(float, levels, [kMostLevels]);
   fill_tree(tree, p.levels);
-  for (int i = static_cast<int>(threadIdx.x); i < 1 << p.levels.bits; i += static_cast<int>(blockDim.x))
-    levels[i] = p.levels.levels[i];
+  fill_levels(levels, p.levels);
   __syncthreads();
   const int64_t number = thread_number() / kLanes, row = number < x.n ? number : x.n - 1;
   const ShapeRow at = {x, p, tree, levels, row, static_cast<int>(threadIdx.x % kLanes)};
@@ -261,28 +262,30 @@ __global__ void encode_shapes(Rows x, ShapeParams p, CodesOut out, Call call) {
 struct ShapeSource {
   Codes from;
   ShapeParams p;
+  Column shift, factor;  // the bytes behind the levels' codes
+  ShapeSource(const Codes& codes, const ShapeParams& p) : from(codes), p(p) {
+    const int64_t size = (p.levels.d * p.levels.bits + 7) / 8;
+    shift = {Column::i8, reinterpret_cast<const char*>(codes.data) + size, codes.stride};
+    factor = {Column::f16, shift.data + 1, codes.stride};
+  }
   __device__ Codes codes() const { return from; }
   struct Four {
     Window window;
-    LevelsParams p;
-    Codes from;
+    int bits;
+    Column shift, factor;
     const float* levels;
     float step[4], direction[4];
     __device__ void values(uint32_t word, int64_t row, float (&to)[4]) const {
-      const uint8_t* end = from.data + row * from.stride + (p.d * p.bits + 7) / 8;
-      const float shift = static_cast<float>(static_cast<signed char>(end[0]));
-      const uint32_t half = end[1] | static_cast<uint32_t>(end[2]) << 8;
-      const float factor = (half & 0x7c00u) == 0x7c00u ? 0.0f : f32_from_f16(static_cast<uint16_t>(half));
+      const float added = shift.at(row), times = factor.at(row);
       EMB_UNROLL for (int i = 0; i < 4; ++i) to[i] =
-          (levels[window.code(word, i, p.bits)] * step[i] + shift * direction[i]) * factor;
+          (levels[window.code(word, i, bits)] * step[i] + added * direction[i]) * times;
     }
   };
   __device__ Four four(int64_t j, int count) const {
     EMB_SHARED(float, levels, [kMostLevels]);
-    for (int i = static_cast<int>(threadIdx.x); i < 1 << p.levels.bits; i += static_cast<int>(blockDim.x))
-      levels[i] = p.levels.levels[i];
+    fill_levels(levels, p.levels);
     __syncthreads();
-    Four f = {window_of(j, count, p.levels.bits), p.levels, from, levels, {}, {}};
+    Four f = {window_of(j, count, p.levels.bits), p.levels.bits, shift, factor, levels, {}, {}};
     load_floats(p.levels.step + j, count, f.step);
     load_floats(p.direction + j, count, f.direction);
     return f;

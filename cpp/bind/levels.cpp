@@ -67,11 +67,9 @@ void shape_encode(const py::array& x, int dtype, const F32& levels, const F32& s
   EncoderParams encoder(levels, step);
   const PaddedRows steps(step, rows.d), line(direction, rows.d);
   encoder.inverse.resize(static_cast<size_t>(padded16(rows.d)));
-  ShapeParams params = {encoder.params, line.data(), scales.data(), scales.size(), 0};
+  ShapeParams params = {encoder.params, line.data(), scales.data(), scales.size()};
   params.levels.step = steps.data();
   params.levels.inverse = encoder.inverse.data();
-  params.coordinates =
-      std::max<int64_t>(1, std::count_if(step.data(), step.data() + step.size(), [](float s) { return s > 0; }));
   const CodesOut out = codes_out(codes);
   encode_rows("shape_encode", rows.n, threads, shape_scratch(rows.d),
               [&](Range r, float* scratch) { return kernels.shape_encode(rows, params, out, r, scratch); });
@@ -82,7 +80,7 @@ void shape_decode(const RowArray& codes, const F32& levels, const F32& step, con
   const Kernels& kernels = kernels_of(isa);
   const Codes from = codes_of(codes);
   const PaddedRows line(direction, direction.size());
-  const ShapeParams params = {params_of(levels, step), line.data(), nullptr, 0, 0};
+  const ShapeParams params = {params_of(levels, step), line.data(), nullptr, 0};
   const RowsOut out = rows_out(x);
   decode_rows(from.n, threads, 0, [&](Range r, float*) { kernels.shape_decode(from, params, out, r); });
 }

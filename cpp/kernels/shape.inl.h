@@ -93,6 +93,9 @@ EMB_OP int64_t shape_encode_rows(const Rows& x, const ShapeParams& p, CodesOut o
   float *row = scratch, *first = row + 2 * padded, *second = first + padded;
   uint8_t* codes = reinterpret_cast<uint8_t*>(second + padded);
   const double direction_square = wide_product(p.direction, p.direction, padded);
+  int64_t steps = 0;
+  for (int64_t j = 0; j < d; ++j) steps += p.levels.step[j] > 0.0f;
+  const double coordinates = static_cast<double>(steps ? steps : 1);
   for (int64_t i = r.begin; i < r.end; ++i) {
     const float* z = load_row(x, i, row);
     if (!z) return i;
@@ -106,7 +109,7 @@ EMB_OP int64_t shape_encode_rows(const Rows& x, const ShapeParams& p, CodesOut o
       const f32x16 scaled = mul(load(z + j), load(p.levels.inverse + j));
       squares += mul(scaled, scaled);
     }
-    const double length = __builtin_sqrt(squares.total() / static_cast<double>(p.coordinates));
+    const double length = __builtin_sqrt(squares.total() / coordinates);
     Shape best = {codes, first, 0.0, 0.0}, tried = {codes + padded, second, 0.0, 0.0};
     double cosine = -__builtin_inf();
     for (int s = 0; s < p.scale_count; ++s) {

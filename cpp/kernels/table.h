@@ -142,9 +142,8 @@ struct LevelsParams {
 struct ShapeParams {
   LevelsParams levels;
   const float* direction;  // (d,)
-  const float* scales;     // (scale_count,) tried on a row; the encoder's alone, as is what follows
+  const float* scales;     // (scale_count,) tried on a row; the encoder's alone
   int64_t scale_count;
-  int64_t coordinates;  // dimensions with a step, 1 at least
 };
 
 // A number of each row, where the caller has it, beside the codes perhaps: float32, float16 or int8, `stride` bytes

@@ -30,11 +30,11 @@ void register_levels(py::module_& m) {
   m.def("shape_encode",
         [](Array x, int dtype, Array levels, Array step, Array direction, Array scales, Array codes, Where where) {
           const ShapeParams params = {levels_params(levels, step), pointer<const float>(direction),
-                                      pointer<const float>(scales), count(scales), 0};
+                                      pointer<const float>(scales), count(scales)};
           return shape_encode(rows_of(x, dtype), params, codes_out(codes), call_of(where));
         });
   m.def("shape_decode", [](Array codes, Array levels, Array step, Array direction, Array x, Where where) {
-    const ShapeParams params = {levels_params(levels, step), pointer<const float>(direction), nullptr, 0, 0};
+    const ShapeParams params = {levels_params(levels, step), pointer<const float>(direction), nullptr, 0};
     return shape_decode(codes_of(codes), params, pointer<float>(x), call_of(where));
   });
 }

@@ -127,7 +127,7 @@ void levels_family(const Case& c) {
     c.search([&](const Search& s, const Call& call) { return cuda::levels_topk(from, p, extras, s, call); });
     const Exact<float> scales = floats(2, 0.5f, 2);
     const Exact<uint8_t> shapes(c.n * (size + 3));
-    const ShapeParams sp = {p, line.get(), scales.get(), 2, 0};
+    const ShapeParams sp = {p, line.get(), scales.get(), 2};
     run([&](const Call& call) { return cuda::shape_encode(c.rows(), sp, {shapes.get(), size + 3}, call); });
     run([&](const Call& call) { return cuda::shape_decode({shapes.get(), c.n, size + 3}, sp, y.get(), call); });
   }

@@ -93,14 +93,11 @@ void levels_family(Results& out, const Kernels& k, Case c) {
     }
     const Exact<float> scales = c.floats(1 + bits % 3, 0.7f, 1.4f), shape_room(shape_scratch(c.d));
     const Exact<uint8_t> shapes(c.n * (size + 3));
-    const ShapeParams sp = {{levels.get(), midpoints.get(), steps.get(), inverses.get(), c.d, bits},
-                            line.get(),
-                            scales.get(),
-                            scales.n,
-                            c.d};
+    const ShapeParams sp = {
+        {levels.get(), midpoints.get(), steps.get(), inverses.get(), c.d, bits}, line.get(), scales.get(), scales.n};
     k.shape_encode(c.rows(), sp, {shapes.get(), size + 3}, {0, c.n}, shape_room.get());
     out.add("shape_encode", shapes);
-    const ShapeParams of_decoder = {{levels.get(), nullptr, step.get(), nullptr, c.d, bits}, line.get(), nullptr, 0, 0};
+    const ShapeParams of_decoder = {{levels.get(), nullptr, step.get(), nullptr, c.d, bits}, line.get(), nullptr, 0};
     add_decoded(out, "shape_decode", y,
                 [&](RowsOut to) { k.shape_decode({shapes.get(), c.n, size + 3}, of_decoder, to, {0, c.n}); });
     const Exact<uint8_t> columns = in_columns(codes, c.n);
